@@ -1,0 +1,60 @@
+# Everything a contributor runs. `make help` lists it; `make demo` and `make test` set up what they need by themselves.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+SERVICES := kafka or rabbitmq or workerd
+LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--no-header --no-emit-index-url --no-emit-find-links pyproject.toml --extra all
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint format bench lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.run ## The main job on this machine: embedded broker, emulator, 2,000 orders and their payments
+	$(BIN)/workflow-bridge demo
+
+test: $(VENV)/.dev ## All tests, on real servers; installs those (Debian or Ubuntu, as root or with sudo)
+	sh tests/services/install.sh $(BIN)/python
+	$(BIN)/python -m pytest $(PYTEST)
+
+test-fast: $(VENV)/.dev ## The tests that need only Python; under a minute
+	$(BIN)/python -m pytest -m "not ($(SERVICES) or slow)" $(PYTEST)
+
+lint: $(VENV)/.dev ## Format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Rewrite the sources as the formatter wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev ## CPU per message in five scenes; ARGS="--scene create --messages 50000"
+	sh tests/services/install.sh $(BIN)/python
+	$(BIN)/python -m bench $(ARGS)
+
+lock: $(VENV)/.dev ## Compute the locked requirements anew
+	$(BIN)/$(LOCK) --group build -o requirements.lock
+	$(BIN)/$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.lock pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,1 @@
+"""What the bridge costs per message: ``make bench``."""

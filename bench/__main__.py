@@ -1,0 +1,185 @@
+"""Runs the scenes and prints CPU per message, next to a floor taken in the same run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench.load import PARTITIONS, WARM, fill_queue, fill_topic
+from bench.scenes import SCENES, Place, Scene, config, progress
+from tests.services.kafka import KafkaServer
+from tests.services.rabbitmq import RabbitServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+TICKS = os.sysconf("SC_CLK_TCK")
+WARM_SHARE = 0.05  # of the messages: start-up, joining the group, first fetches
+LOOK_SECONDS = 0.05
+STALLED_SECONDS = 60.0
+
+
+class Result(NamedTuple):
+    """One run of one scene."""
+
+    cpu_us: float  # of the bridge's process, user and system, per message
+    per_second: float
+    peak_mib: float
+
+
+def main() -> None:
+    """Parse, run, print."""
+    parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
+    parser.add_argument("--scene", action="append", choices=[scene.name for scene in SCENES], help="only this one")
+    parser.add_argument("--messages", type=int, help="instead of each scene's own number")
+    parser.add_argument("--runs", type=int, default=3, help="the median is shown (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="one JSON object per scene")
+    parser.add_argument("--profile", type=Path, help="profile the bridge into this file")
+    options = parser.parse_args()
+    chosen = [scene for scene in SCENES if not options.scene or scene.name in options.scene]
+    if not options.json:
+        print(f"{'scene':8} {'CPU µs/msg':>10} {'aim':>5} {'floor':>6} {'msg/s':>9} {'peak MiB':>8}  what")
+    for source in ("kafka", "rabbitmq"):
+        scenes = [scene for scene in chosen if scene.source == source]
+        if scenes:
+            with TemporaryDirectory(prefix="bench-") as folder, _broker(source, Path(folder)) as address:
+                for scene in scenes:
+                    _play(scene, address, options)
+
+
+def _play(scene: Scene, address: str, options: argparse.Namespace) -> None:
+    count = options.messages or scene.messages
+    name = f"bench-{scene.name}-{uuid.uuid4().hex[:6]}"
+    results = []
+    if scene.source == "kafka":
+        _make_topic(address, name)
+        fill_topic(address, name, count)
+    for _ in range(options.runs):
+        if scene.source == "rabbitmq":
+            name = f"bench-{uuid.uuid4().hex[:6]}"
+            asyncio.run(fill_queue(address, name, count))
+        results.append(_run(scene, address, name, count, options.profile))
+    if scene.source == "rabbitmq":
+        name = f"bench-{uuid.uuid4().hex[:6]}"
+        asyncio.run(fill_queue(address, name, count))
+    floor = _floor(scene.source, address, name, count)
+    median = Result(*(statistics.median(values) for values in zip(*results, strict=True)))
+    _print(scene, median, floor, as_json=options.json)
+
+
+def _print(scene: Scene, result: Result, floor: float, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"scene": scene.name, "aim_us": scene.aim, "floor_us": floor, **result._asdict()}), flush=True)
+        return
+    print(
+        f"{scene.name:8} {result.cpu_us:10.1f} {scene.aim:5.0f} {floor:6.1f} {result.per_second:9,.0f}"
+        f" {result.peak_mib:8.0f}  {scene.what}",
+        flush=True,
+    )
+
+
+def _run(scene: Scene, address: str, name: str, count: int, profile: Path | None) -> Result:
+    group = f"{name}-{uuid.uuid4().hex[:6]}"
+    with TemporaryDirectory(prefix="bench-run-") as folder, _stub() as stub_port:
+        place = Place(Path(folder), address, name, stub_port, _free_port())
+        settings = config(scene, place)
+        if scene.source == "kafka":
+            settings["sources"]["in"]["group_id"] = group
+        (place.folder / "bridge.json").write_text(json.dumps(settings))
+        look = progress(scene, place, group)
+        profiler = ["-m", "cProfile", "-o", str(profile)] if profile else []
+        command = [sys.executable, *profiler, "-m", "bridge", "run", "--config", str(place.folder / "bridge.json")]
+        with (place.folder / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            return _measure(process, look, count)
+        except RuntimeError as error:
+            error.add_note((place.folder / "log").read_text()[-3000:])
+            raise
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _measure(process: subprocess.Popen[bytes], look: Callable[[], int], count: int) -> Result:
+    """The slope of CPU time over messages, from when it is warm to the end."""
+    start: tuple[int, float, float] | None = None
+    done, news = 0, time.monotonic()
+    while done < count:
+        time.sleep(LOOK_SECONDS)
+        seen, cpu, now = look(), _cpu_seconds(process.pid), time.monotonic()
+        if process.poll() is not None or now - news > STALLED_SECONDS:
+            raise RuntimeError(f"the bridge stopped at {seen} of {count} messages")
+        if seen > done:
+            done, news = seen, now
+        if start is None and seen >= count * WARM_SHARE:
+            start = (seen, cpu, now)
+    if start is None or start[0] >= count:
+        raise RuntimeError("too few messages to measure anything")
+    messages = count - start[0]
+    peak = _status(process.pid, "VmHWM:") / 1024
+    return Result((cpu - start[1]) * 1e6 / messages, messages / (now - start[2]), peak)
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def _status(pid: int, key: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(key)))
+
+
+def _floor(source: str, address: str, name: str, count: int) -> float:
+    command = [sys.executable, "-m", "bench.floor", source, address, name, str(count)]
+    return float(subprocess.check_output(command, text=True)) * 1e6 / count
+
+
+@contextmanager
+def _stub() -> Iterator[int]:
+    process = subprocess.Popen([sys.executable, "-m", "bench.stub"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None  # noqa: S101  it was asked for above
+        yield int(process.stdout.readline())
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _broker(source: str, folder: Path) -> Iterator[str]:
+    if source == "kafka":
+        with KafkaServer(folder / "kafka", jvm=WARM) as kafka:
+            yield kafka.bootstrap
+    else:
+        with RabbitServer(folder / "rabbitmq") as rabbitmq:
+            yield rabbitmq.url
+
+
+def _make_topic(address: str, name: str) -> None:
+    from confluent_kafka.admin import AdminClient, NewTopic  # noqa: PLC0415  used once
+
+    admin = AdminClient({"bootstrap.servers": address})
+    admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+main()

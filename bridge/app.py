@@ -1,0 +1,111 @@
+"""The composition root: builds the parts from the configuration, runs them in one task group, stops them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from bridge import parts
+from bridge.admin.server import HealthServer, Readiness
+from bridge.dispatch.dispatcher import Clock, Dispatcher
+from bridge.errors import BridgeError
+from bridge.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.config import Config
+    from bridge.supervisor import Supervisor
+
+log = structlog.get_logger(__name__)
+
+LEFT_AT_ONCE = 130  # the exit code after a second signal
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def now_ms() -> int:
+    """Unix epoch, milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class App:
+    """One bridge, from start to stop."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises ConfigError where files that the configuration names cannot be used."""
+        self._config = config
+        self._metrics = Metrics()
+        self._outbox = parts.outbox(config, now_ms)
+        self._clients = parts.clients(config)
+        lines = parts.lines(config, self._clients, self._metrics, time.monotonic)
+        self._dispatcher = Dispatcher(self._outbox, lines, self._metrics, Clock(now_ms, random.random))
+        self._supervisors: Sequence[Supervisor] = parts.supervisors(config, self._outbox, self._metrics, now_ms)
+        self._health = HealthServer(config.health, self._metrics, self._readiness)
+        self._running = False
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until a signal asks to stop. Raises OutboxError, ConfigError; nothing is lost then."""
+        self._listen_to_signals()
+        await self._outbox.open()
+        try:
+            self._metrics.watch_outbox(self._outbox.depth)
+            await self._health.start()
+            self._running = True
+            log.info("started", sources=list(self._config.sources), outbox=self._config.outbox.type)
+            await self._run_halves()
+        finally:
+            await self._close()
+        log.info("stopped")
+
+    async def _run_halves(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as halves:
+                intake = [halves.create_task(supervisor.run()) for supervisor in self._supervisors]
+                sending = halves.create_task(self._send())
+                await self._stopping.wait()
+                await self._drain(intake, sending)
+        except* BridgeError as failed:
+            raise failed.exceptions[0] from None
+
+    async def _send(self) -> None:
+        if self._config.dispatch.enabled:
+            await self._dispatcher.run()
+
+    async def _drain(self, intake: Sequence[asyncio.Task[None]], sending: asyncio.Task[None]) -> None:
+        """Stop fetching, let calls in flight end, acknowledge; whatever takes longer than the grace is cancelled."""
+        log.info("stopping", grace_seconds=self._config.shutdown.grace_seconds)
+        for supervisor in self._supervisors:
+            supervisor.stop()
+        # What the memory outbox has not delivered would be delivered again; a durable one keeps it.
+        self._dispatcher.stop(drain=self._config.outbox.type == "memory")
+        _, late = await asyncio.wait([*intake, sending], timeout=self._config.shutdown.grace_seconds)
+        for task in late:
+            task.cancel()
+
+    async def _close(self) -> None:
+        self._running = False
+        await self._outbox.close()
+        for client in self._clients.values():
+            await client.close()
+        await self._health.stop()
+
+    def _readiness(self) -> Readiness:
+        return Readiness(started=self._running, waiting_for=("stop",) if self._stopping.is_set() else ())
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._signalled)
+
+    def _signalled(self) -> None:
+        """The first signal drains; a second one leaves at once, which is safe at any moment."""
+        if self._stopping.is_set():
+            os._exit(LEFT_AT_ONCE)
+        self._stopping.set()

@@ -1,0 +1,90 @@
+"""What goes out: a call of the Workflows API, rendered to the bytes that will be sent."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
+
+import orjson
+
+
+class Operation(StrEnum):
+    """What a call does; also the metric label."""
+
+    CREATE = "create"
+    EVENT = "event"
+    STATUS = "status"
+
+
+class IfExists(StrEnum):
+    """What a create does when its instance id is already used."""
+
+    SKIP = "skip"
+    FAIL = "fail"
+    RESTART = "restart"
+    EVENT = "event"
+    NEW = "new"
+
+
+class IfMissing(StrEnum):
+    """What an event or a status change does when its instance does not exist."""
+
+    WAIT = "wait"
+    CREATE = "create"
+    DROP = "drop"
+    DEAD_LETTER = "dead-letter"
+
+
+class Policy(NamedTuple):
+    """How a rule wants its calls treated; one constant per rule, stored with each of its calls."""
+
+    rule: str
+    if_exists: IfExists = IfExists.SKIP
+    if_missing: IfMissing = IfMissing.WAIT
+    wait_seconds: float = 900.0  # how long IfMissing.WAIT parks an event before it is a dead letter
+    resend_unknown: bool = True  # an event whose outcome is unknown is sent again, else dead-lettered
+    give_up_after_seconds: float = 86_400.0
+    max_attempts: int = 0  # 0: no bound
+
+    def encode(self) -> str:
+        """The text that is stored; only what differs from the defaults, after the rule's name."""
+        changed = {
+            name: value
+            for name, value in self._asdict().items()
+            if name == "rule" or value != self._field_defaults[name]
+        }
+        return orjson.dumps(changed).decode()
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def decode(text: str) -> Policy:
+        """The inverse of ``encode``; unknown names (a newer version's) are ignored."""
+        stored = orjson.loads(text)
+        known = {name: value for name, value in stored.items() if name in Policy._fields}
+        if "if_exists" in known:
+            known["if_exists"] = IfExists(known["if_exists"])
+        if "if_missing" in known:
+            known["if_missing"] = IfMissing(known["if_missing"])
+        return Policy(**known)
+
+
+HIGH, NORMAL, LOW = 0, 1, 2
+
+
+class Call(NamedTuple):
+    """One call, rendered by a rule. A batch is a way to send creates, never a stored thing.
+
+    A named tuple because one is made per call on the hot path.
+    """
+
+    operation: Operation
+    target: str  # configured name of the account and token that the call belongs to
+    workflow: str
+    instance_id: str
+    event_type: str  # "" unless ``operation`` is EVENT
+    body: bytes  # JSON as it is sent. CREATE: one element of a batch, which is also the body of a single create
+    policy: str  # an encoded Policy; the same object for all calls of a rule
+    lane: str = ""  # order key within the target; "" is the default lane: workflow + instance id
+    priority: int = NORMAL
+    not_before_ms: int = 0  # Unix epoch, milliseconds; 0: at once

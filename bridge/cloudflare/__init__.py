@@ -1,0 +1,1 @@
+"""The Workflows API: its six endpoints, its answers, its limits."""

@@ -1,0 +1,42 @@
+"""``workflow-bridge run``: the daemon."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003  typer reads it
+from typing import Annotated
+
+import typer
+import uvloop
+
+from bridge import logs
+from bridge.app import App
+from bridge.config import Config, load_config, secrets_of
+from bridge.errors import BridgeError, ConfigError, OutboxLocked
+
+EXIT_CONFIG, EXIT_LOCKED, EXIT_FAILED = 2, 3, 1
+
+
+def run(
+    config: Annotated[
+        Path, typer.Option("--config", "-c", envvar="WORKFLOW_BRIDGE_CONFIG", help="The configuration file.")
+    ],
+) -> None:
+    """Consume, route and deliver until SIGTERM or SIGINT; a second signal leaves at once.
+
+    Exit codes: 0 stopped, 2 the configuration cannot be used, 3 another process owns the outbox, 1 anything else.
+    """
+    try:
+        settings = load_config(config)
+        logs.configure(settings.log.level, settings.log.format, secrets_of(settings))
+        uvloop.run(_run(settings))
+    except ConfigError as error:
+        for problem in error.problems:
+            typer.echo(problem, err=True)
+        raise typer.Exit(EXIT_CONFIG) from None
+    except BridgeError as error:
+        typer.echo(f"workflow-bridge: {logs.redact(str(error))}", err=True)
+        raise typer.Exit(EXIT_LOCKED if isinstance(error, OutboxLocked) else EXIT_FAILED) from None
+
+
+async def _run(settings: Config) -> None:
+    await App(settings).run()

@@ -1,0 +1,17 @@
+"""The configuration: the settings of all parts in one model, read from file and environment, checked as a whole."""
+
+from bridge.config.loading import load_config
+from bridge.config.model import Config, DeadLettersSettings, DispatchSettings, LogSettings, ShutdownSettings
+from bridge.config.secrets import secrets_of
+from bridge.config.sources import SourceSettings
+
+__all__ = [
+    "Config",
+    "DeadLettersSettings",
+    "DispatchSettings",
+    "LogSettings",
+    "ShutdownSettings",
+    "SourceSettings",
+    "load_config",
+    "secrets_of",
+]

@@ -1,0 +1,128 @@
+"""What must be right between the parts of a configuration and around it; and what one should know of a right one."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bridge.call import IfMissing
+from bridge.cloudflare.token import Token
+from bridge.config.secrets import settings_of
+from bridge.document import dotted
+from bridge.errors import ConfigError, Problem
+from bridge.outbox.settings import MemorySettings, SqliteSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bridge.config.model import Config
+    from bridge.routing.settings import RuleSettings
+
+# RabbitMQ closes a channel whose message is not acknowledged for 30 minutes.
+LONGEST_HOLD = timedelta(minutes=20)
+
+
+def cross_checks(config: Config) -> list[Problem]:
+    """Everything that no single part can see."""
+    files = list(_files(config))
+    unreadable = {problem.path for problem in files}
+    return [*files, *_tokens(config, unreadable), *_outbox(config), *_holds(config)]
+
+
+def _files(config: Config) -> Iterator[Problem]:
+    """Files that settings name must be there, readable and not empty."""
+    for path, value in settings_of(config):
+        if isinstance(value, Path) and str(path[-1]).endswith("_file"):
+            try:
+                with value.open("rb") as file:
+                    why = "" if file.read(1) else f"{value} is empty"
+            except OSError as error:
+                why = f"{value} cannot be read: {error.strerror}"
+            if why:
+                yield Problem(dotted(path), why)
+
+
+def _tokens(config: Config, unreadable: set[str]) -> Iterator[Problem]:
+    for name, target in config.targets.items():
+        try:
+            if f"targets.{name}.api_token_file" not in unreadable:
+                Token(target)
+        except ConfigError as error:
+            yield from (problem._replace(path=f"targets.{name}.{problem.path}") for problem in error.problems)
+
+
+def _outbox(config: Config) -> Iterator[Problem]:
+    if isinstance(config.outbox, SqliteSettings):
+        if why := _unusable(config.outbox.path):
+            yield Problem("outbox.path", why)
+        if config.dead_letters is not None:
+            yield Problem("dead_letters", "is for the memory outbox; sqlite keeps dead letters in its own file")
+        return
+    if config.dead_letters is None:
+        fix = "say where they go (to: …), or write dead_letters: discard"
+        yield Problem("dead_letters", f"the memory outbox has nowhere to keep dead letters: {fix}")
+    if not config.dispatch.enabled:
+        yield Problem("dispatch.enabled", "without dispatch the memory outbox would only fill up")
+
+
+def _unusable(path: Path) -> str:
+    """Why a file cannot be made or opened there; "" if it can."""
+    if path.is_dir():
+        return f"{path} is a folder; name a file in it"
+    if path.exists():
+        return "" if os.access(path, os.R_OK | os.W_OK) else f"{path} cannot be written by this user"
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        return f"{path} cannot be made: {parent} is not a folder that this user can write to"
+    return ""
+
+
+def _holds(config: Config) -> Iterator[Problem]:
+    """Under ``memory`` what waits keeps its message at the broker, and RabbitMQ does not wait for ever."""
+    if not isinstance(config.outbox, MemorySettings):
+        return
+    for number, rule in enumerate(config.rules):
+        kinds = {source.type for name, source in config.sources.items() if not rule.sources or name in rule.sources}
+        if "rabbitmq" in kinds:
+            for setting, held in _waits(rule):
+                if held > LONGEST_HOLD:
+                    why = "with the memory outbox a message of RabbitMQ can be held for at most 20 minutes"
+                    yield Problem(f"rules[{number}].{setting}", why)
+
+
+def _waits(rule: RuleSettings) -> Iterator[tuple[str, timedelta]]:
+    if rule.delay is not None:
+        yield "delay", rule.delay
+    for name, action in (("event", rule.event), ("status", rule.status)):
+        if action is not None and action.if_missing.kind is IfMissing.WAIT:
+            yield f"{name}.if_missing", action.if_missing.wait
+
+
+def notes(config: Config) -> list[str]:
+    """What a user should know of a configuration that is right: its promises and their limits."""
+    if isinstance(config.outbox, MemorySettings):
+        found = ["memory outbox: messages are acknowledged when delivered; calls may repeat after a crash"]
+        if config.dead_letters == "discard":
+            found.append("dead letters are discarded: counted and logged, then gone")
+    else:
+        found = [f"sqlite outbox: messages are acknowledged when stored; {config.outbox.path} must outlive the process"]
+    for name, source in config.sources.items():
+        if source.type == "kafka" and getattr(source, "assign", None) is None:
+            found.append(
+                f"source {name}: partitions are shared by the group, so order per lane holds within one process; "
+                "for several processes fix the partitions with assign"
+            )
+        if getattr(source, "identity", "") == "message-id" and _needs_identity(config, name):
+            found.append(
+                f"source {name}: a message without message_id has no identity; rules without id make it a dead letter"
+            )
+    return found
+
+
+def _needs_identity(config: Config, source: str) -> bool:
+    return any(
+        rule.create is not None and rule.create.id is None and source in (rule.sources or config.sources)
+        for rule in config.rules
+    )

@@ -1,0 +1,167 @@
+"""From a file and the environment to a configuration, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from bridge.config.checks import cross_checks
+from bridge.config.environment import overlay, variable
+from bridge.config.model import Config
+from bridge.config.problems import from_pydantic, keys_of, locate, placed
+from bridge.config.secrets import inline_secrets
+from bridge.config.sources import SourceSettings, source_info
+from bridge.document import load
+from bridge.errors import ConfigError, Problem
+from bridge.routing.router import Router, SourceInfo
+from bridge.routing.settings import RuleSettings  # noqa: TC001  pydantic reads it
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from bridge.document import Document, Keys
+
+_PLACEHOLDER = re.compile(r"(?<!\$)\$\{ENV:([^}]*)\}")
+SECTIONS = ("targets", "sources", "rules")  # their elements stand for themselves
+
+
+def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> Config:
+    """Read, lay the environment over the file, validate, compile the rules, check the whole.
+
+    environ: instead of the process's own. Raises ConfigError with every problem that can be found at once, each with
+    its path, file and line.
+    """
+    environ = os.environ if environ is None else environ
+    document = load(path)
+    from_environment = overlay(document, environ)
+    misplaced = _fill_in(document, environ)
+    problems = [*document.problems, *misplaced, *inline_secrets(document, from_environment)]
+    read = _validate(document)
+    found = list(read.problems)
+    if read.config is not None:
+        wrong = {_part(keys_of(problem.path)) for problem in found}
+        between = placed([*cross_checks(read.config), *_rules(read.config, document.value)], document, read.numbers)
+        found += [problem for problem in between if _part(keys_of(problem.path)) not in wrong]
+    said = {problem.path for problem in misplaced}
+    problems += [problem for problem in found if problem.path not in said]
+    if problems or read.config is None:
+        raise ConfigError(sorted(set(problems), key=lambda problem: (problem.file, problem.line, problem.path)))
+    return read.config
+
+
+def _fill_in(document: Document, environ: Mapping[str, str]) -> list[Problem]:
+    """Replace ``${ENV:NAME}`` in vars. Anywhere else it is a problem."""
+    problems = []
+
+    def replaced(text: str, path: Keys) -> str:
+        for name in _PLACEHOLDER.findall(text):
+            if path[0] != "vars":
+                fix = "name it in vars and write vars.name" if path[0] == "rules" else f"set {variable(path)}"
+                problems.append(document.problem(path, f"${{ENV:…}} is allowed in vars only; {fix}"))
+            elif name not in environ:
+                problems.append(document.problem(path, f"the environment has no variable {name!r}"))
+        return _PLACEHOLDER.sub(lambda found: environ.get(found[1], ""), text) if path[0] == "vars" else text
+
+    for key, value in document.value.items():
+        document.value[key] = _mapped(value, (key,), replaced)
+    return problems
+
+
+def _mapped(value: Any, path: Keys, change: Any) -> Any:  # noqa: ANN401  any value of a document
+    if isinstance(value, str):
+        return change(value, path)
+    if isinstance(value, list):
+        return [_mapped(item, (*path, number), change) for number, item in enumerate(value)]
+    if isinstance(value, dict):
+        return {key: _mapped(item, (*path, key), change) for key, item in value.items()}
+    return value
+
+
+class _Partial(Config):
+    """What is left when everything that is wrong has been taken out; it may be nothing."""
+
+    sources: dict[str, SourceSettings] = Field(default_factory=dict)
+    rules: list[RuleSettings] = Field(default_factory=list)
+
+
+class _Read(NamedTuple):
+    config: Config | None  # without the parts that are wrong; None: nothing can be said of the rest
+    problems: list[Problem]
+    numbers: dict[int, int]  # rule of ``config`` -> rule of the document
+
+
+def _validate(document: Document) -> _Read:
+    everything = {number: number for number in range(len(_list(document.value.get("rules"))))}
+    try:
+        return _Read(Config.model_validate(document.value), [], everything)
+    except ValidationError as error:
+        if _take_texts(document, error):
+            return _validate(document)
+        problems = from_pydantic(error, document)
+        rest, numbers = _without(document.value, error)
+    try:
+        return _Read(_Partial.model_validate(rest), problems, numbers)
+    except ValidationError:
+        return _Read(None, problems, {})
+
+
+def _take_texts(document: Document, error: ValidationError) -> bool:
+    """Where a text is wanted and ``0012`` or ``1.10`` was written, take what was written. True: some were."""
+    found = False
+    for details in error.errors(include_url=False):
+        path = locate(document.value, details)
+        text = document.texts.pop(path, None) if details["type"] == "string_type" else None
+        if text:
+            *parents, last = path
+            holder: Any = document.value
+            for key in parents:
+                holder = holder[key]
+            holder[last] = text
+            found = True
+    return found
+
+
+def _without(value: dict[str, Any], error: ValidationError) -> tuple[dict[str, Any], dict[int, int]]:
+    """The parts of a document in which nothing is wrong by itself, so that they can still be checked together."""
+    wrong = {_part(locate(value, details)) for details in error.errors(include_url=False)}
+    rest = copy.deepcopy(value)
+    for section, *element in wrong:
+        if not element:
+            rest.pop(str(section), None)
+        elif isinstance(rest.get(str(section)), dict):
+            rest[str(section)].pop(element[0], None)
+    rules = _list(rest.get("rules"))
+    numbers = [number for number in range(len(rules)) if ("rules", number) not in wrong]
+    rest["rules"] = [rules[number] for number in numbers]
+    return rest, dict(enumerate(numbers))
+
+
+def _part(path: Keys) -> Keys:
+    return path[:2] if path and path[0] in SECTIONS else path[:1]
+
+
+def _rules(config: Config, value: dict[str, Any]) -> Iterator[Problem]:
+    """The problems of the rules. Names of sources and targets that are wrong themselves count as known."""
+    infos = {str(name): SourceInfo(str(name)) for name in _dict(value.get("sources"))}
+    infos.update({name: source_info(name, source) for name, source in config.sources.items()})
+    targets = tuple(dict.fromkeys([*config.targets, *map(str, _dict(value.get("targets")))]))
+    try:
+        if not isinstance(config, _Partial):
+            config.router()  # the caller gets it compiled
+            return
+        Router(config.rules, vars=config.vars, sources=tuple(infos.values()), targets=targets)
+    except ConfigError as error:
+        yield from error.problems
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _dict(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,137 @@
+"""What a configuration consists of; each part's own settings are beside that part."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from bridge.admin.settings import HealthSettings
+from bridge.cloudflare.settings import TargetSettings
+from bridge.config.sources import SourceSettings, source_info
+from bridge.dead_letters.settings import DeadLetterSettings
+from bridge.logs import Format, Level
+from bridge.outbox.settings import OutboxSettings, SqliteSettings
+from bridge.routing.router import Router
+from bridge.routing.settings import RuleSettings
+
+ENV_PREFIX = "WORKFLOW_BRIDGE_"
+ENV_DELIMITER = "__"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+"""Of a source or target: a metric label, part of ids and of log lines."""
+
+
+class LogSettings(BaseModel):
+    """What is logged, and how; to standard error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    level: Level = Field(default=Level.INFO, description="The least important lines that are still written.")
+    format: Format = Field(
+        default=Format.AUTO, description="`json`, `console`, or `auto`: console on a terminal, else json."
+    )
+
+
+class DeadLettersSettings(BaseModel):
+    """Where dead letters go that the outbox has no room to keep."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    to: DeadLetterSettings = Field(description="A topic or exchange; every letter is confirmed by its broker.")
+
+
+class DispatchSettings(BaseModel):
+    """The half that calls the Workflows API; the other half, intake, goes on without it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(
+        default=True, description="`false`: only take messages in; the outbox keeps the calls for a later start."
+    )
+
+
+class ShutdownSettings(BaseModel):
+    """What SIGTERM begins: intake stops, calls in flight end, the outbox closes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    grace_seconds: float = Field(
+        default=20.0,
+        ge=0,
+        le=3600,
+        description="How long calls in flight may take; keep it below the Pod's terminationGracePeriodSeconds. "
+        "What is cut off then is sent again after the next start.",
+    )
+
+
+def _sqlite_unless_said(value: object) -> object:
+    return {"type": "sqlite", **value} if isinstance(value, dict) else value
+
+
+class Config(BaseSettings):
+    """The whole configuration; ``load_config`` makes one from a file and the environment."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=ENV_DELIMITER,
+        hide_input_in_errors=True,
+    )
+
+    targets: dict[Name, TargetSettings] = Field(
+        default_factory=dict, description="Accounts of the Workflows API that rules call, by name."
+    )
+    sources: dict[Name, SourceSettings] = Field(min_length=1, description="Where messages come from, by name.")
+    rules: list[RuleSettings] = Field(
+        min_length=1, description="What messages mean; every rule that matches fires, in order."
+    )
+    vars: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Constants for rules, as `vars.name`. `${ENV:NAME}` is allowed here only."
+    )
+    outbox: Annotated[OutboxSettings, BeforeValidator(_sqlite_unless_said)] = Field(
+        default_factory=SqliteSettings, description="Where calls wait until the API has them; `sqlite` by default."
+    )
+    dead_letters: DeadLettersSettings | Literal["discard"] | None = Field(
+        default=None,
+        description="For the memory outbox, which keeps none: where dead letters go, or `discard`. "
+        "The sqlite outbox keeps them in its file.",
+    )
+    dispatch: DispatchSettings = Field(default_factory=DispatchSettings, description="The half that calls the API.")
+    health: HealthSettings = Field(default_factory=HealthSettings, description="The listener for probes and metrics.")
+    log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and how.")
+    shutdown: ShutdownSettings = Field(default_factory=ShutdownSettings, description="How the bridge stops.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what it is given: ``load_config`` reads the environment, and knows the place of each value."""
+        return (init_settings,)
+
+    def router(self) -> Router:
+        """The rules, compiled at the first call. Raises ConfigError listing every mistake."""
+        return self.compiled
+
+    @cached_property
+    def compiled(self) -> Router:
+        """See ``router``."""
+        return Router(
+            self.rules,
+            vars=self.vars,
+            sources=[source_info(name, source) for name, source in self.sources.items()],
+            targets=tuple(self.targets),
+        )
+
+    def digest(self) -> str:
+        """Twelve characters that change when a setting does; secrets do not go into it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]

@@ -1,0 +1,84 @@
+"""Secrets of a configuration: where they may not stand, and which values they have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, SecretStr
+
+from bridge.config.environment import variable
+from bridge.config.schema import names_at, secrets_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bridge.config.model import Config
+    from bridge.document import Document, Keys
+    from bridge.errors import Problem
+
+SECRET_FILES = ("token_file", "password_file", "url_file", "auth_file")  # the ends of such settings' names
+MAX_SECRET_BYTES = 65_536
+
+
+def inline_secrets(document: Document, from_environment: set[Keys]) -> list[Problem]:
+    """A problem for every secret that stands in a file. An address without a password is none."""
+    problems = []
+    for path, text in secrets_in(document.value):
+        if path in from_environment or (text.count("://") and not _password(text)):
+            continue
+        file = f"{path[-1]}_file"
+        ways = f"the variable {variable(path)}"
+        if file in names_at(document.value, path[:-1]):
+            ways = f"{file} or {ways}"
+        problems.append(document.problem(path, f"a secret does not belong into the file; use {ways}"))
+    return problems
+
+
+def settings_of(settings: BaseModel, path: Keys = ()) -> Iterator[tuple[Keys, object]]:
+    """Every single value of a configuration, with its path."""
+    for name, field in type(settings).model_fields.items():
+        yield from _values(getattr(settings, name), (*path, field.alias or name))
+
+
+def _values(value: object, path: Keys) -> Iterator[tuple[Keys, object]]:
+    if isinstance(value, BaseModel):
+        yield from settings_of(value, path)
+    elif isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _values(item, (*path, key))
+    else:
+        yield path, value
+
+
+def secrets_of(config: Config) -> list[str]:
+    """The values that must not be shown, those in files included; for ``logs.configure``."""
+    found: set[str] = set()
+    for path, value in settings_of(config):
+        if isinstance(value, SecretStr):
+            found.update(_parts(value.get_secret_value()))
+        elif isinstance(value, Path) and str(path[-1]).endswith(SECRET_FILES):
+            found.update(_parts(_content(value)))
+    return sorted(found - {""})
+
+
+def _parts(secret: str) -> set[str]:
+    """A secret, and the password where it is an address."""
+    password = _password(secret)
+    return {secret, password, unquote(password)}
+
+
+def _password(text: str) -> str:
+    try:
+        return urlsplit(text).password or ""
+    except ValueError:  # not an address at all
+        return ""
+
+
+def _content(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return opened.read(MAX_SECRET_BYTES).decode(errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,107 @@
+"""What a dead letter looks like on its way to a broker; the brokers are not known here."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from bridge.call import Call
+    from bridge.message import Message
+
+log = structlog.get_logger(__name__)
+
+PREFIX = "workflow-bridge-"
+DETAIL_CHARACTERS = 4000  # a header is not the place for more
+FIRST_WAIT_SECONDS = 0.2
+LONGEST_WAIT_SECONDS = 30.0
+
+
+class Letter(Protocol):
+    """A dead letter, as bridge.outbox.base.DeadLetter has it."""
+
+    @property
+    def message(self) -> Message:
+        """The full original."""
+
+    @property
+    def reason(self) -> str:
+        """A bounded code."""
+
+    @property
+    def detail(self) -> str:
+        """For people."""
+
+    @property
+    def rule(self) -> str:
+        """Empty where no rule was involved."""
+
+    @property
+    def call(self) -> Call | None:
+        """What would have been sent, where it was rendered."""
+
+    @property
+    def attempts(self) -> int:
+        """Calls that were made."""
+
+    @property
+    def died_ms(self) -> int:
+        """Unix epoch, milliseconds."""
+
+
+def describe(letter: Letter) -> list[tuple[str, str]]:
+    """The headers that say why the message is here; what does not apply is left out."""
+    message = letter.message
+    described = {
+        "reason": letter.reason,
+        "detail": letter.detail[:DETAIL_CHARACTERS],
+        "rule": letter.rule,
+        "source": message.source,
+        "channel": message.channel,
+        "message-id": message.id,
+        "attempts": str(letter.attempts),
+        "died-ms": str(letter.died_ms) if letter.died_ms else "",
+        "timestamp-ms": "" if message.timestamp_ms is None else str(message.timestamp_ms),
+        "attributes": orjson.dumps(dict(message.attributes)).decode() if message.attributes else "",
+        "call": _call(letter.call).decode() if letter.call is not None else "",
+    }
+    return [(PREFIX + name, value) for name, value in described.items() if value]
+
+
+def _call(call: Call) -> bytes:
+    fields: dict[str, Any] = dict(call._asdict())
+    try:
+        fields["body"] = orjson.Fragment(call.body)
+        return orjson.dumps(fields)
+    except (orjson.JSONEncodeError, TypeError):  # pragma: no cover  a rendered body is JSON
+        fields["body"] = base64.b64encode(call.body).decode()
+        return orjson.dumps(fields)
+
+
+async def until_confirmed(
+    attempt: Callable[[], Awaitable[None]], again: Callable[[], Awaitable[None]], failures: tuple[type[Exception], ...]
+) -> None:
+    """Try without end, with growing pauses: a dead letter that is not kept somewhere is a lost message.
+
+    attempt: publishes what is not confirmed yet. again: connects anew before the next attempt.
+    """
+    wait_seconds = FIRST_WAIT_SECONDS
+    while True:
+        try:
+            await attempt()
+        except failures as error:
+            log.warning("dead_letters_not_confirmed", reason=f"{type(error).__name__}: {error}", again_in=wait_seconds)
+        else:
+            return
+        await asyncio.sleep(wait_seconds)
+        wait_seconds = min(wait_seconds * 2, LONGEST_WAIT_SECONDS)
+        try:
+            await again()
+        except failures as error:
+            log.warning("dead_letters_unreachable", reason=f"{type(error).__name__}: {error}")

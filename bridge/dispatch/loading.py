@@ -1,0 +1,107 @@
+"""Keeps the windows filled from the outbox; bounded, however much is waiting there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from bridge.dispatch.window import Window
+from bridge.outbox.base import Settlement, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bridge.outbox.base import Entry, Outbox, Queue
+
+WINDOW_ENTRIES = 4_000  # of one queue: room for many full batches in flight and as many waiting
+CHUNK_ENTRIES = 1_000  # read at once
+HELD_BACK_ENTRIES = WINDOW_ENTRIES // 2  # that wait behind a call in retry; more of them go back to the outbox
+
+
+class Cursor:
+    """How far one queue has been read."""
+
+    __slots__ = ("after", "stale")
+
+    def __init__(self) -> None:
+        self.after = 0  # everything up to this entry was loaded
+        self.stale = True  # there may be more
+
+
+class Loader:
+    """The windows of all queues. ``windows`` is what the next request is chosen from."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.windows: dict[Queue, Window] = {}
+        self._outbox = outbox
+        self._cursors: dict[Queue, Cursor] = {}
+        # An entry that goes back to the outbox to wait holds its lane there. While that is being written no entries
+        # may be on their way from the outbox into the window, or one could pass it.
+        self._moving = asyncio.Lock()
+
+    def work_arrived(self) -> None:
+        """Whatever was read to its end may have grown."""
+        for cursor in self._cursors.values():
+            cursor.stale = True
+
+    async def refill(self, now_ms: int) -> None:
+        """Load what is due and what is next, as far as there is room."""
+        async with self._moving:
+            await self._load_due(now_ms)
+            for queue in self._outbox.queues():
+                await self._load_pending(queue)
+
+    async def _load_due(self, now_ms: int) -> None:
+        due_ms = self._outbox.next_due_ms()
+        if due_ms is None or due_ms > now_ms:
+            return
+        for entry in await self._outbox.due(now_ms, CHUNK_ENTRIES):
+            self._window(entry.queue).load_due((entry,))
+
+    async def _load_pending(self, queue: Queue) -> None:
+        cursor = self._cursors.setdefault(queue, Cursor())
+        window = self._window(queue)
+        while cursor.stale and window.size <= WINDOW_ENTRIES - CHUNK_ENTRIES:
+            cursor.stale = False  # before the wait: what arrives during it makes the cursor stale again
+            entries = await self._outbox.pending(queue, cursor.after, CHUNK_ENTRIES)
+            if entries:
+                cursor.after = entries[-1].seq
+                cursor.stale = True
+                window.load(entries)
+
+    def _window(self, queue: Queue) -> Window:
+        return self.windows.setdefault(queue, Window())
+
+    async def settle(self, queue: Queue, settlements: Sequence[Settlement]) -> None:
+        """Apply verdicts to the outbox first, then to the window: a lane goes on when its last call is safe."""
+        waits = any(settlement.verdict in {Verdict.RETRY, Verdict.PARK} for settlement in settlements)
+        if not waits:
+            await self._outbox.settle(settlements)
+            self._window(queue).settled([settlement.entry for settlement in settlements])
+            return
+        async with self._moving:
+            await self._outbox.settle(settlements)
+            self._apply(queue, settlements)
+            await self._shed(queue, settlements)
+
+    def _apply(self, queue: Queue, settlements: Sequence[Settlement]) -> None:
+        window = self._window(queue)
+        window.retried(_entries(settlements, Verdict.RETRY))
+        window.parked(_entries(settlements, Verdict.PARK))
+        window.settled([*_entries(settlements, Verdict.DELIVERED), *_entries(settlements, Verdict.DEAD)])
+
+    async def _shed(self, queue: Queue, settlements: Sequence[Settlement]) -> None:
+        """Give entries back that wait behind retries, when they take up room that other lanes need."""
+        window = self._window(queue)
+        held_back = window.held_back() if window.size > HELD_BACK_ENTRIES else []
+        if len(held_back) <= HELD_BACK_ENTRIES:
+            return
+        at_ms = max(settlement.at_ms for settlement in settlements)
+        await self._outbox.settle(
+            [Settlement(entry, Verdict.RETRY, "behind_retry", at_ms=at_ms, attempted=False) for entry in held_back]
+        )
+        window.unload(held_back)
+
+
+def _entries(settlements: Sequence[Settlement], verdict: Verdict) -> list[Entry]:
+    return [settlement.entry for settlement in settlements if settlement.verdict is verdict]

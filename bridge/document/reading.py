@@ -1,0 +1,130 @@
+"""Text of one YAML file to nodes, within bounds; a value that must be quoted is read as if it were, and reported."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import yaml  # noqa: TID251  this package is the border of PyYAML
+
+from bridge.document.building import BOOL, FLOAT, INT, NULL, Builder, quoted
+from bridge.document.model import Document, may_be_secret
+from bridge.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_BYTES = 4 * 1024 * 1024  # of one file
+MAX_DEPTH = 64
+UNCLOSED = "the quote that is opened here is not closed"
+
+_ENTRY = re.compile(r"(?P<key>\s*(?:- +)*[\w.-]+\s*:\s+)(?P<value>\S.*?)\s*")
+
+
+def read(path: Path) -> Document:
+    """One file, without its includes."""
+    document = Document(str(path))
+    root, text = _compose(document, _text(path))
+    if root is not None and not _is_null(root):
+        value = Builder(document, text).build(root, ())
+        if not isinstance(value, dict):
+            raise ConfigError([Problem("", "a configuration is a mapping of names to values", document.file, 1)])
+        document.value.update(value)
+    return document
+
+
+def _is_null(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag == NULL
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError([Problem("", f"larger than {MAX_BYTES // 1024 // 1024} MiB", str(path))])
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError([Problem("", f"cannot be read: {error.strerror}", str(path))]) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Problem("", "not UTF-8 text", str(path), line)]) from error
+
+
+class _TooDeep(yaml.MarkedYAMLError):
+    """No quotes help against this."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes; the types of plain scalars are those of YAML 1.2's core schema, nesting is bounded."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own registry
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """One node and everything below it."""
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # PyYAML has no types here
+            raise _TooDeep(problem=f"nested deeper than {MAX_DEPTH} levels", problem_mark=mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+for _tag, _pattern, _first in (
+    (NULL, r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    (BOOL, r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    (INT, r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    (
+        FLOAT,
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+):
+    _Loader.add_implicit_resolver(_tag, re.compile(f"(?:{_pattern})\\Z"), _first)
+
+
+def _compose(document: Document, text: str) -> tuple[yaml.Node | None, str]:
+    """The nodes of a file, and the text they are from: a line that needs quotes is a problem, and is read with them."""
+    while True:
+        try:
+            return yaml.compose(text, Loader=_Loader), text
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            what = f"a character that YAML does not allow: U+{ord(text[error.position]):04X}"
+            raise ConfigError([*document.problems, Problem("", what, document.file, line)]) from error
+        except yaml.MarkedYAMLError as error:
+            text = _mended(document, text, error)
+
+
+def _mended(document: Document, text: str, error: yaml.MarkedYAMLError) -> str:
+    lines = text.split("\n")
+    number, message = _complaint(error)
+    entry = _ENTRY.fullmatch(lines[number]) if number < len(lines) else None
+    if entry and message != UNCLOSED and not isinstance(error, _TooDeep):
+        mended = [*lines[:number], entry["key"] + quoted(entry["value"]), *lines[number + 1 :]]
+        after = _first_complaint("\n".join(mended))
+        if after is None or after > number:
+            hint = f"YAML reads this in its own way ({message}); put it in quotes: {mended[number].strip(' -')}"
+            if may_be_secret(entry["key"]):
+                hint = "YAML reads this in its own way; put the value in quotes"
+            document.problems.append(Problem("", hint, document.file, number + 1))
+            return "\n".join(mended)
+    raise ConfigError([*document.problems, Problem("", f"not YAML: {message}", document.file, number + 1)]) from error
+
+
+def _first_complaint(text: str) -> int | None:
+    try:
+        yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        return _complaint(error)[0]
+    return None
+
+
+def _complaint(error: yaml.MarkedYAMLError) -> tuple[int, str]:
+    """Line (from 0) and text."""
+    if error.context == "while scanning a quoted scalar" and error.context_mark:
+        return error.context_mark.line, UNCLOSED
+    mark = error.problem_mark or error.context_mark
+    return mark.line if mark else 0, error.problem or str(error.context)

@@ -1,0 +1,1 @@
+"""A faithful Workflows API for demos and tests."""

@@ -1,0 +1,113 @@
+"""Everything that can go wrong, as instructions to whoever catches it.
+
+Each class has one place that catches it and one action there:
+
+    BridgeError
+    ├── ConfigError          commands: print every problem, exit 2
+    ├── SourceLost           app: close the source, reopen it with backoff
+    ├── Undecodable          intake: dead-letter the message
+    ├── RuleError            router: the rule does not decide on this message
+    │   ├── MissingField     … its condition is false, counted
+    │   └── RenderError      … the call is a dead letter
+    ├── OutboxError          app: stop the process, nothing was acknowledged
+    │   └── OutboxLocked     commands: another process owns the file, exit 3
+    └── ApiError             dispatch: ask the outcome table
+        ├── ApiRefused       … the API answered and said no
+        └── ApiUnknown       … no answer that can be trusted: it may have been done
+
+Exceptions of other packages never leave the module that imports them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class BridgeError(Exception):
+    """The root of the tree; never raised itself."""
+
+
+class Problem(NamedTuple):
+    """One thing wrong in a configuration."""
+
+    path: str  # where in the document, e.g. "rules[2].create.id"; "" for the document as a whole
+    message: str  # what is wrong and what to do
+    file: str = ""
+    line: int = 0  # from 1; 0 where no line is known
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return ": ".join(part for part in (place, self.path, self.message) if part)
+
+
+class ConfigError(BridgeError):
+    """The configuration cannot be used; ``problems`` lists everything that is wrong with it at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class SourceLost(BridgeError):  # noqa: N818  it says what happened
+    """The broker is gone or has taken the consumer away: close the source and open it again later."""
+
+
+class Undecodable(BridgeError):  # noqa: N818  it says what the message is
+    """The body is not what the source's ``decode`` says."""
+
+
+class RuleError(BridgeError):
+    """An expression of a rule failed on this message (overflow, division by zero, wrong type …)."""
+
+
+class MissingField(RuleError):  # noqa: N818  it says what happened
+    """An expression read a field that the message does not have."""
+
+
+class RenderError(RuleError):
+    """A template of an action has no value for this message; ``reason`` is a dead letter's reason code."""
+
+    def __init__(self, message: str, reason: str = "render_error") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class OutboxError(BridgeError):
+    """The outbox cannot go on (corrupt, unreadable, of a newer version); what to do is in the text."""
+
+
+class OutboxLocked(OutboxError):  # noqa: N818  it says what happened
+    """Another process owns the outbox file."""
+
+
+class ApiError(BridgeError):
+    """A call to the Workflows API did not succeed."""
+
+
+class ApiRefused(ApiError):  # noqa: N818  it says what happened
+    """The API answered with a failure envelope, or the gateway before it refused the request.
+
+    status: the HTTP status. code: the first error's code, 0 where the answer had none.
+    retry_after_seconds: from the header of the same name, None where it was absent.
+    """
+
+    def __init__(self, status: int, code: int, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(f"{message} (code {code}, HTTP {status})" if code else f"{message} (HTTP {status})")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ApiUnknown(ApiError):  # noqa: N818  it says what happened
+    """No answer, or one that is no envelope: whether the call was carried out is not known.
+
+    reason: a bounded label: "timeout", "connect", "connection_lost", "server_error", "no_envelope".
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason

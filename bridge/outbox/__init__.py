@@ -1,0 +1,1 @@
+"""The durable link between the two halves of the bridge."""

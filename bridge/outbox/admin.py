@@ -1,0 +1,46 @@
+"""What operators ask of an SQLite outbox: read-only, beside a running bridge or without one."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from bridge.errors import OutboxError
+from bridge.outbox.file import check_version, connect_reader, corrupt, is_transient
+from bridge.outbox.rows import dead_letter_of
+from bridge.outbox.sql import QUERIES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from bridge.outbox.base import StoredDeadLetter
+    from bridge.outbox.rows import Row
+
+
+class SqliteOutboxAdmin:
+    """An ``OutboxAdmin``; takes no lock and changes nothing. Raises OutboxError where the file cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def dead_letters(self, after: int = 0, limit: int = 100) -> Sequence[StoredDeadLetter]:
+        """See OutboxAdmin."""
+        return [dead_letter_of(row) for row in self._read("dead_letters", (after, limit))]
+
+    def dead_letter(self, number: int) -> StoredDeadLetter | None:
+        """See OutboxAdmin."""
+        return next((dead_letter_of(row) for row in self._read("dead_letter", (number,))), None)
+
+    def _read(self, query: str, values: tuple[int, ...]) -> list[Row]:
+        if not self._path.exists():
+            raise OutboxError(f"there is no outbox file {self._path}; the bridge makes it when it runs")
+        try:
+            with closing(connect_reader(self._path)) as connection:
+                check_version(connection, self._path)
+                return connection.execute(QUERIES[query], values).fetchall()
+        except sqlite3.Error as error:
+            if is_transient(error):
+                raise OutboxError(f"the outbox file {self._path} cannot be read now: {error}") from error
+            raise corrupt(self._path, error) from error

@@ -1,0 +1,224 @@
+"""The contract of the outbox, the words it is written in, and the life of an entry.
+
+The life of an entry
+====================
+
+              add                      settle
+    (nothing) ───> ready ─────────────────────────────> delivered   (gone; counted)
+                   │   ^ │
+       RETRY, PARK │   │ │ DEAD
+       or not due  v   │ └────────────────────────────> dead        (a dead letter, with its original message)
+                   later ──(due, or its lane is free)──> ready
+
+An entry is *ready* or *later*; nothing else is stored. Who works on an entry now is memory, not a column: one
+process owns the outbox, so after a crash every entry that was in flight is simply ready again.
+
+Queues and lanes
+================
+
+Entries are kept in queues, one per target and workflow (or per target for calls with a ``lane`` of their own), each
+in order of arrival: ``pending`` reads one queue without touching the others, so that a deep one starves nobody.
+A lane lies in one queue: it is the unit of order. The outbox gives entries of a lane in order of arrival; that one is
+sent at a time is the business of the caller.
+
+An entry in ``later`` because of RETRY *holds* its lane: what comes after it in its lane is not given by ``pending``
+or ``due`` before it is settled. PARK and a ``not_before`` of its own do not hold the lane.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from bridge.message import Positions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bridge.call import Call
+    from bridge.message import Message, Position
+
+
+class Queue(NamedTuple):
+    """The name of one queue of entries."""
+
+    target: str
+    workflow: str  # "" for the queue of the target's custom lanes
+
+
+class Entry(NamedTuple):
+    """One stored call, as dispatch sees it. Flat, in the order of the stored row, so that reading one is one tuple."""
+
+    seq: int  # names the entry; within a queue it rises in order of arrival. Opaque otherwise
+    operation: str  # an Operation
+    target: str
+    workflow: str
+    instance_id: str
+    event_type: str
+    body: bytes
+    policy: str  # an encoded Policy
+    lane: str  # "" is the default lane: workflow + instance id
+    priority: int
+    not_before_ms: int
+    source: str
+    message_id: str
+    timestamp_ms: int  # the message's own, else its arrival: where end-to-end time starts
+    arrived_ms: int
+    attempts: int  # calls made so far whose outcome was settled
+
+    @property
+    def queue(self) -> Queue:
+        """The queue that this entry lies in."""
+        return Queue(self.target, "" if self.lane else self.workflow)
+
+    @property
+    def lane_key(self) -> str:
+        """The order key within the queue."""
+        return self.lane or self.instance_id
+
+
+class DeadLetter(NamedTuple):
+    """A message, or one call of it, that will not be delivered unless somebody helps.
+
+    reason: a bounded code, e.g. "undecodable", "render_error", "no_identity", "rejected", "expired", "rule".
+    """
+
+    message: Message  # the full original
+    reason: str
+    detail: str  # for people; never a secret
+    rule: str = ""  # "" where no rule was involved
+    call: Call | None = None  # what would have been sent, where it was rendered
+    attempts: int = 0
+    died_ms: int = 0  # Unix epoch, milliseconds
+
+
+class StoredDeadLetter(NamedTuple):
+    """A dead letter with the number that names it."""
+
+    number: int
+    letter: DeadLetter
+
+
+class Intake(NamedTuple):
+    """What one batch became; stored as one transaction."""
+
+    source: str
+    calls: Sequence[tuple[Message, Call]]  # in order of arrival
+    dead: Sequence[DeadLetter]
+    positions: Mapping[str, Position]  # "topic/partition" -> last message of the batch; empty where there are none
+    received_ms: int  # Unix epoch, milliseconds
+
+
+class Verdict(StrEnum):
+    """What becomes of an entry after a call; also the metric label ``outcome``."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"  # not before ``at_ms``; holds its lane
+    PARK = "park"  # not before ``at_ms``; the rest of its lane goes on
+    DEAD = "dead"
+
+
+class Settlement(NamedTuple):
+    """One entry's verdict."""
+
+    entry: Entry
+    verdict: Verdict
+    reason: str = ""  # a bounded code: "created", "exists", "sent", "timeout", "rejected" …
+    detail: str = ""  # for people
+    at_ms: int = 0  # RETRY, PARK: due then
+    settled_ms: int = 0
+    attempted: bool = True  # False: does not count as an attempt (a quota block, a pause)
+
+
+class Depth(NamedTuple):
+    """How much is waiting."""
+
+    ready: int
+    later: int
+    dead: int  # dead letters kept
+    oldest_ms: int  # arrival of the oldest entry; 0 when there is none
+
+
+class Receipt(Protocol):
+    """Resolves when the broker may forget the batch."""
+
+    async def wait(self) -> None:
+        """Return once it is safe. Raises OutboxError if it never will be. May be awaited more than once."""
+
+
+class Outbox(Positions, Protocol):
+    """See the module's text. All methods are called from one event loop."""
+
+    async def open(self) -> None:
+        """Raises OutboxLocked, OutboxError."""
+
+    async def add(self, intake: Intake) -> Receipt:
+        """Queue one batch for storage, in the order of the calls to this method.
+
+        Waits while the outbox has no room (this is the back-pressure); does not wait for the disk: the receipt does.
+        A durable outbox leaves out the messages that are marked ``redelivered``, have an identity and no position,
+        and whose id it has stored before.
+        """
+
+    def queues(self) -> Sequence[Queue]:
+        """The queues that may have entries ready."""
+
+    async def pending(self, queue: Queue, after: int, limit: int) -> Sequence[Entry]:
+        """Ready entries of one queue with ``seq > after``, in order of arrival; at most ``limit``."""
+
+    async def due(self, now_ms: int, limit: int) -> Sequence[Entry]:
+        """Entries of ``later`` whose time has come, and those that a settled entry of their lane held back.
+
+        They are ready from now on, and this method does not give them again unless they are settled to later again.
+        Within a lane in order of arrival.
+        """
+
+    def next_due_ms(self) -> int | None:
+        """When ``due`` will have something; None: nothing is later."""
+
+    def begin(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Say that these are about to be sent; gives those that still are to be, without the withdrawn ones.
+
+        What was begun is in flight until it is settled or given ``back``: ``withdraw`` waits for it.
+        """
+
+    def back(self, entries: Sequence[Entry]) -> None:
+        """These were begun and are not in flight any more; they have no verdict yet."""
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Apply verdicts in one transaction; returns when they are safe (on disk, or published)."""
+
+    async def unpark(self, queue: Queue, lane_keys: Sequence[str]) -> None:
+        """What is parked in these lanes is due now."""
+
+    async def wait_for_work(self) -> None:
+        """Return when entries were added or became due since the last call; at once if they already were."""
+
+    def depth(self) -> Depth:
+        """Counted as changes are made, not by scanning."""
+
+    async def close(self) -> None:
+        """Write what is queued and let go. Never raises."""
+
+
+class OutboxAdmin(Protocol):
+    """What operators ask of a durable outbox; works on the file of a running bridge too."""
+
+    def dead_letters(self, after: int = 0, limit: int = 100) -> Sequence[StoredDeadLetter]:
+        """In order of death."""
+
+    def dead_letter(self, number: int) -> StoredDeadLetter | None:
+        """One, whole."""
+
+
+class DeadLetterQueue(Protocol):
+    """Where dead letters go that the outbox itself does not keep: a Kafka topic or a RabbitMQ exchange."""
+
+    async def open(self) -> None:
+        """Connect; raises OutboxError when that is not possible."""
+
+    async def publish(self, letters: Sequence[DeadLetter]) -> None:
+        """Return once the broker has confirmed every letter; retries until then."""
+
+    async def close(self) -> None:
+        """Let go of the broker; never raises."""

@@ -1,0 +1,239 @@
+"""The memory outbox: the broker keeps a message until its last call is delivered, or dead and published."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from bridge.call import Policy
+from bridge.errors import OutboxError
+from bridge.outbox.base import DeadLetter, Depth, Entry, Intake, Queue, Receipt, Settlement, Verdict
+from bridge.outbox.memory_entries import Held, MemoryEntries
+from bridge.outbox.memory_positions import MemoryPositions
+from bridge.outbox.publisher import Publisher
+from bridge.outbox.receipts import FutureReceipt, Open
+from bridge.outbox.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from bridge.message import Stored
+    from bridge.outbox.base import DeadLetterQueue
+    from bridge.outbox.settings import MemorySettings
+
+
+class MemoryOutbox:
+    """An ``Outbox`` and ``Positions``; see ``base``. ``clock`` gives Unix epoch milliseconds.
+
+    dead_letters: where dead letters are published before a receipt resolves; opened and closed here. None: they are
+    dropped and counted (``discarded``), which a user has to ask for.
+    """
+
+    def __init__(
+        self, settings: MemorySettings, dead_letters: DeadLetterQueue | None, *, clock: Callable[[], int]
+    ) -> None:
+        self._max_entries = settings.max_entries
+        self._clock = clock
+        self._publisher = Publisher(dead_letters)
+        self._positions = MemoryPositions()
+        self._entries = MemoryEntries()
+        self._in_flight: set[int] = set()
+        self._withdrawn: set[int] = set()  # of those in flight: nobody sends them again
+        self._landed = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._wakeup = Wakeup(clock)
+        self._closed = True
+
+    async def open(self) -> None:
+        """See Outbox."""
+        await self._publisher.open()
+        self._closed = False
+
+    async def close(self) -> None:
+        """See Outbox; what was not delivered is still with the broker."""
+        self._closed = True
+        self._wakeup.stop()
+        await self._publisher.close()
+        error = OutboxError("the outbox was closed before everything of this batch was delivered")
+        for held in self._entries.all():
+            held.batch.fail(error)
+        self._room.set()
+
+    @property
+    def discarded(self) -> int:
+        """Dead letters that were dropped because there is no DeadLetterQueue."""
+        return self._publisher.discarded
+
+    def _raise_failure(self) -> None:
+        if self._closed:
+            raise OutboxError("the outbox is not open")
+        if self._publisher.failure is not None:
+            raise self._publisher.failure
+
+    # --- intake ------------------------------------------------------------------------------------------------------
+
+    async def add(self, intake: Intake) -> Receipt:
+        """See Outbox. Waits while the batch does not fit beside what is kept already."""
+        async with self._turn:
+            while self._kept and self._kept + len(intake.calls) > self._max_entries and not self._closed:
+                self._room.clear()
+                await self._room.wait()
+        self._raise_failure()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        batch = Open(done, len(intake.calls) + bool(intake.dead))
+        self._positions.add(intake, done)
+        now_ms = self._clock()
+        for message, call in intake.calls:
+            self._entries.hold(message, call, batch, intake.received_ms, now_ms)
+        if intake.dead:
+            self._publisher.publish(intake.dead).add_done_callback(batch.settled_by)
+        self._tell(gained=bool(intake.calls))
+        return FutureReceipt(done)
+
+    @property
+    def _kept(self) -> int:
+        return len(self._entries) + self._publisher.waiting
+
+    def _tell(self, *, gained: bool) -> None:
+        self._wakeup.tell(gained=gained, next_due_ms=self._entries.later.next_due_ms())
+
+    # --- dispatch ----------------------------------------------------------------------------------------------------
+
+    def queues(self) -> Sequence[Queue]:
+        """See Outbox."""
+        return self._entries.queues()
+
+    async def pending(self, queue: Queue, after: int, limit: int) -> Sequence[Entry]:
+        """See Outbox."""
+        self._raise_failure()
+        return self._entries.pending(queue, after, limit)
+
+    async def due(self, now_ms: int, limit: int) -> Sequence[Entry]:
+        """See Outbox."""
+        self._raise_failure()
+        given, returned = self._entries.due(now_ms, limit)
+        self._tell(gained=returned)
+        return given
+
+    def next_due_ms(self) -> int | None:
+        """See Outbox."""
+        return self._entries.later.next_due_ms()
+
+    def begin(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """See Outbox."""
+        held = [entry for entry in entries if entry.seq in self._entries and entry.seq not in self._withdrawn]
+        self._in_flight.update([entry.seq for entry in held])
+        return held
+
+    def back(self, entries: Sequence[Entry]) -> None:
+        """See Outbox."""
+        for entry in entries:
+            self._land(entry.seq)
+            if entry.seq in self._withdrawn:
+                self._drop(entry.seq)
+        self._tell(gained=False)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """See Outbox. A dead one is settled when its letter is published."""
+        self._raise_failure()
+        dead = [s for s in settlements if s.verdict is Verdict.DEAD and s.entry.seq in self._entries]
+        for settlement in settlements:
+            if settlement.entry.seq in self._entries and settlement.verdict is not Verdict.DEAD:
+                self._settle(settlement)
+        self._tell(gained=False)
+        if dead:
+            await asyncio.shield(self._publisher.publish([self._dead_letter(s) for s in dead]))
+            for settlement in dead:
+                self._finish(settlement.entry.seq)
+            self._tell(gained=False)
+
+    def _settle(self, settlement: Settlement) -> None:
+        seq = settlement.entry.seq
+        if settlement.verdict is Verdict.DELIVERED:
+            self._finish(seq)
+            return
+        self._land(seq)
+        if seq in self._withdrawn:
+            self._drop(seq)
+            return
+        self._tell(gained=self._entries.put_off(settlement, self._clock()))
+
+    def _dead_letter(self, settlement: Settlement) -> DeadLetter:
+        entry, message, call, _ = self._entries[settlement.entry.seq]
+        rule = Policy.decode(entry.policy).rule
+        attempts = entry.attempts + settlement.attempted
+        return DeadLetter(message, settlement.reason, settlement.detail, rule, call, attempts, settlement.settled_ms)
+
+    def _finish(self, seq: int) -> None:
+        """Delivered, or dead and published."""
+        self._land(seq)
+        held = self._remove(seq)
+        if held is not None:
+            held.batch.settled()
+
+    def _land(self, seq: int) -> None:
+        self._in_flight.discard(seq)
+        self._landed.set()
+
+    def _drop(self, seq: int) -> None:
+        """Withdrawn: another consumer will be given the message."""
+        held = self._remove(seq)
+        if held is not None:
+            held.batch.withdraw()
+
+    def _remove(self, seq: int) -> Held | None:
+        removed = self._entries.remove(seq, self._clock())
+        if removed is None:
+            return None
+        held, freed = removed
+        self._withdrawn.discard(seq)
+        self._room.set()
+        self._tell(gained=freed)
+        return held
+
+    async def unpark(self, queue: Queue, lane_keys: Sequence[str]) -> None:
+        """See Outbox."""
+        if self._entries.later.unpark([(queue, lane_key) for lane_key in lane_keys], self._clock()):
+            self._tell(gained=True)
+
+    async def wait_for_work(self) -> None:
+        """See Outbox."""
+        self._raise_failure()
+        await self._wakeup.wait()
+
+    def depth(self) -> Depth:
+        """See Outbox."""
+        return self._entries.depth()
+
+    # --- positions ---------------------------------------------------------------------------------------------------
+
+    async def stored(self, source: str, partitions: Iterable[str]) -> Mapping[str, Stored]:
+        """See Positions: ``last`` is the last message up to which every receipt has resolved."""
+        return self._positions.stored(source, partitions)
+
+    async def committed(self, source: str, offsets: Mapping[str, int]) -> None:
+        """See Positions."""
+        self._positions.committed(source, offsets)
+
+    async def reset(self, source: str, offsets: Mapping[str, int]) -> None:
+        """See Positions."""
+        self._positions.reset(source, offsets)
+
+    async def withdraw(self, source: str, partitions: Iterable[str]) -> None:
+        """See Positions. Waiting for the receipt of a batch of which something was dropped is cancelled."""
+        names = set(partitions)
+        self._positions.forget(source, names)
+        flying: set[int] = set()
+        for entry, *_ in self._entries.all():
+            if entry.source != source or entry.message_id.rpartition("/")[0] not in names:
+                continue
+            if entry.seq in self._in_flight:
+                flying.add(entry.seq)
+                self._withdrawn.add(entry.seq)
+            else:
+                self._drop(entry.seq)
+        self._tell(gained=False)
+        while flying & self._in_flight:
+            self._landed.clear()
+            await self._landed.wait()

@@ -1,0 +1,170 @@
+"""The entries of the memory outbox: which are ready, which are later, which are gone; no receipts' fate, no waiting."""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridge.call import Operation
+from bridge.outbox.base import Depth, Entry, Queue, Settlement, Verdict
+from bridge.outbox.lanes import PARK, RETRY
+from bridge.outbox.memory_later import MemoryLater, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bridge.call import Call
+    from bridge.message import Message
+    from bridge.outbox.receipts import Open
+
+_CREATE = Operation.CREATE.value
+_GARBAGE = 64  # seqs of a queue that may be gone before they are swept out, beyond as many as are there
+
+
+class Held(NamedTuple):
+    """One call on its way, and the batch that waits for it."""
+
+    entry: Entry
+    message: Message
+    call: Call
+    batch: Open
+
+
+class _Line:
+    """The entries of one queue that are ready, in order of arrival."""
+
+    __slots__ = ("live", "read", "seqs")
+
+    def __init__(self) -> None:
+        self.seqs: list[int] = []  # sorted; some may be gone
+        self.live: set[int] = set()
+        self.read = 0  # the last seq that ``pending`` gave
+
+    def add(self, seq: int) -> None:
+        self.live.add(seq)
+        if not self.seqs or self.seqs[-1] < seq:
+            self.seqs.append(seq)
+        else:
+            insort(self.seqs, seq)
+
+    def discard(self, seq: int) -> None:
+        self.live.discard(seq)
+        if len(self.seqs) > 2 * len(self.live) + _GARBAGE:
+            self.seqs = sorted(self.live)
+
+    def after(self, seq: int) -> Iterable[int]:
+        seqs, live = self.seqs, self.live
+        return (seqs[i] for i in range(bisect_right(seqs, seq), len(seqs)) if seqs[i] in live)
+
+    def unread_before(self, place: Place) -> bool:
+        """Whether there are entries before this one that ``pending`` has not given yet."""
+        return next(iter(self.after(self.read)), place.seq) < place.seq
+
+
+class MemoryEntries:
+    """All entries that are held, by seq and by queue."""
+
+    def __init__(self) -> None:
+        self.later = MemoryLater()
+        self._held: dict[int, Held] = {}  # in order of arrival
+        self._lines: dict[Queue, _Line] = {}
+        self._next_seq = count(1).__next__
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __contains__(self, seq: int) -> bool:
+        return seq in self._held
+
+    def __getitem__(self, seq: int) -> Held:
+        return self._held[seq]
+
+    def all(self) -> Sequence[Held]:
+        """Everything, in order of arrival."""
+        return list(self._held.values())
+
+    def hold(self, message: Message, call: Call, batch: Open, arrived_ms: int, now_ms: int) -> None:
+        """Take in one call: ready, or later when its time has not come."""
+        operation, target, workflow, instance_id, event_type, body, policy, lane, priority, not_before_ms = call
+        timestamp_ms = arrived_ms if message.timestamp_ms is None else message.timestamp_ms
+        entry = Entry(
+            self._next_seq(), operation.value, target, workflow, instance_id, event_type, body, policy, lane, priority,
+            not_before_ms, message.source, message.id, timestamp_ms, arrived_ms, 0,
+        )  # fmt: skip
+        self._held[entry.seq] = Held(entry, message, call, batch)
+        if not_before_ms > now_ms:
+            self.later.put(_place(entry), kind=0, due_ms=not_before_ms)
+        else:
+            self._line(entry.queue).add(entry.seq)
+
+    def _line(self, queue: Queue) -> _Line:
+        return self._lines.setdefault(queue, _Line())
+
+    def queues(self) -> Sequence[Queue]:
+        """Those with entries ready."""
+        return [queue for queue, line in self._lines.items() if line.live]
+
+    def pending(self, queue: Queue, after: int, limit: int) -> list[Entry]:
+        """Entries that nothing holds back; those that something does move behind it."""
+        line = self._line(queue)
+        line.read = max(line.read, after)
+        given: list[Entry] = []
+        held_back: list[Place] = []
+        for seq in line.after(after):
+            if len(given) == limit:
+                break
+            line.read = max(line.read, seq)
+            place = _place(self._held[seq].entry)
+            if self.later.blocks(place):
+                self.later.hold_back(place)
+                held_back.append(place)
+            else:
+                given.append(self._held[seq].entry)
+        for place in held_back:
+            line.discard(place.seq)
+        return given
+
+    def due(self, now_ms: int, limit: int) -> tuple[list[Entry], bool]:
+        """Entries whose time has come, and whether others went back to their places in their queues."""
+        given: list[Entry] = []
+        returned = False
+        while not given and (places := self.later.pop_due(now_ms, limit)):
+            for place in places:
+                line = self._line(place.lane[0])
+                if self.later.give(place, line.unread_before):
+                    given.append(self._held[place.seq].entry)
+                elif place.seq not in self.later:
+                    line.add(place.seq)
+                    self.later.release([place.lane], now_ms)
+                    returned = True
+        return given, returned
+
+    def put_off(self, settlement: Settlement, now_ms: int) -> bool:
+        """RETRY or PARK; whether that made others of the lane due."""
+        held = self._held[settlement.entry.seq]
+        entry = held.entry._replace(attempts=held.entry.attempts + settlement.attempted)
+        self._held[entry.seq] = held._replace(entry=entry)
+        self._line(entry.queue).discard(entry.seq)
+        place = _place(entry)
+        self.later.put(place, kind=RETRY if settlement.verdict is Verdict.RETRY else PARK, due_ms=settlement.at_ms)
+        return self.later.release([place.lane], now_ms)
+
+    def remove(self, seq: int, now_ms: int) -> tuple[Held, bool] | None:
+        """Take one out; gives it, and whether that made others of its lane due. None: it was not there."""
+        held = self._held.pop(seq, None)
+        if held is None:
+            return None
+        self._line(held.entry.queue).discard(seq)
+        lane = self.later.remove(seq)
+        return held, lane is not None and self.later.release([lane], now_ms)
+
+    def depth(self) -> Depth:
+        """No dead letters are kept."""
+        waiting = len(self.later) - self.later.given
+        oldest = next(iter(self._held.values()), None)
+        return Depth(len(self._held) - waiting, waiting, 0, 0 if oldest is None else oldest.entry.arrived_ms)
+
+
+def _place(entry: Entry) -> Place:
+    return Place(entry.seq, (entry.queue, entry.lane_key), entry.operation == _CREATE)

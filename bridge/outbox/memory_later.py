@@ -1,0 +1,206 @@
+"""What is not ready in the memory outbox; the same rules as ``later``, over sorted lists instead of an index."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import defaultdict
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridge.outbox.lanes import (
+    BEHIND_OTHER,
+    FREE,
+    NONE,
+    PARK,
+    READY,
+    RELEASED_AT_ONCE,
+    RETRY,
+    Heads,
+    behind,
+    blocked,
+    bound,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from bridge.outbox.base import Queue
+
+    Lane = tuple[Queue, str]
+
+_NO_KIND = 0
+_LONGEST_GARBAGE = 1_000  # due times of rows that are gone, before they are swept out
+
+
+class Place(NamedTuple):
+    """Where an entry belongs."""
+
+    seq: int
+    lane: Lane
+    create: bool
+
+
+class _Row:
+    """One entry that is not ready, or that ``due`` gave and that is not settled."""
+
+    __slots__ = ("due_ms", "given", "kind", "place", "resting_kind")
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.due_ms: int | None = None
+        self.given = False
+        self.kind = _NO_KIND
+        self.resting_kind = _NO_KIND  # what its last verdict made of it: RETRY, PARK or nothing
+
+
+class MemoryLater:
+    """Holding back, giving and freeing."""
+
+    def __init__(self) -> None:
+        self.given = 0  # rows that ``due`` gave: they count as ready
+        self._rows: dict[int, _Row] = {}
+        self._due: list[tuple[int, int]] = []  # a heap of due time and seq; those that no row confirms are garbage
+        self._lanes: defaultdict[Lane, dict[int, list[int]]] = defaultdict(dict)  # kind -> seqs, sorted
+
+    def __contains__(self, seq: int) -> bool:
+        return seq in self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    # --- rows --------------------------------------------------------------------------------------------------------
+
+    def put(self, place: Place, *, kind: int, due_ms: int) -> None:
+        """The entry waits until then; ``kind`` is RETRY, PARK or 0."""
+        row = self._rows.get(place.seq)
+        if row is None:
+            row = self._rows[place.seq] = _Row(place)
+        self.given -= row.given
+        row.given = False
+        row.resting_kind = kind
+        self._mark(row, kind, due_ms)
+
+    def hold_back(self, place: Place) -> None:
+        """The entry waits for one before it in its lane."""
+        row = self._rows.setdefault(place.seq, _Row(place))
+        self._mark(row, behind(create=place.create), None)
+
+    def remove(self, seq: int) -> Lane | None:
+        """The entry is gone; gives the lane that may be free now."""
+        row = self._rows.pop(seq, None)
+        if row is None:
+            return None
+        self.given -= row.given
+        self._mark(row, _NO_KIND, None)
+        return row.place.lane
+
+    def _mark(self, row: _Row, kind: int, due_ms: int | None) -> None:
+        if kind != row.kind:
+            self._unlist(row)
+            if kind != _NO_KIND:
+                insort(self._lanes[row.place.lane].setdefault(kind, []), row.place.seq)
+            row.kind = kind
+        row.due_ms = due_ms
+        if due_ms is not None:
+            heappush(self._due, (due_ms, row.place.seq))
+            self._sweep()
+
+    def _unlist(self, row: _Row) -> None:
+        if row.kind == _NO_KIND:
+            return
+        kinds = self._lanes[row.place.lane]
+        seqs = kinds[row.kind]
+        del seqs[bisect_left(seqs, row.place.seq)]
+        if not seqs:
+            del kinds[row.kind]
+        if not kinds:
+            del self._lanes[row.place.lane]
+
+    def _sweep(self) -> None:
+        if len(self._due) > 2 * len(self._rows) + _LONGEST_GARBAGE:
+            self._due = sorted((row.due_ms, seq) for seq, row in self._rows.items() if row.due_ms is not None)
+
+    # --- lanes -------------------------------------------------------------------------------------------------------
+
+    def heads(self, lane: Lane) -> Heads:
+        """The lowest seq of each kind in a lane."""
+        kinds = self._lanes.get(lane)
+        if kinds is None:
+            return FREE
+        return Heads(*(kinds[kind][0] if kind in kinds else NONE for kind in range(RETRY, BEHIND_OTHER + 1)))
+
+    def blocks(self, place: Place) -> bool:
+        """Whether the entry has to wait for one before it."""
+        return bool(self._lanes) and blocked(self.heads(place.lane), place.seq, create=place.create)
+
+    def release(self, lanes: Iterable[Lane], now_ms: int) -> bool:
+        """Make due what nothing holds back any more in these lanes, a few of each; whether there was any."""
+        return any([self._release(lane, now_ms) for lane in lanes])  # noqa: C419  every lane has its turn
+
+    def _release(self, lane: Lane, now_ms: int) -> bool:
+        freed = 0
+        while freed < RELEASED_AT_ONCE:
+            seq = self._first_free(lane)
+            if seq is None:
+                break
+            self._mark(self._rows[seq], READY, now_ms)
+            freed += 1
+        return freed > 0
+
+    def _first_free(self, lane: Lane) -> int | None:
+        heads = self.heads(lane)
+        free = [
+            first
+            for create, first in ((False, heads.behind_other), (True, heads.behind_create))
+            if first < bound(heads, create=create)
+        ]
+        return min(free, default=None)
+
+    def unpark(self, lanes: Iterable[Lane], now_ms: int) -> bool:
+        """What is parked in these lanes is due; whether there was any."""
+        parked = [
+            row
+            for lane in lanes
+            for seq in self._lanes.get(lane, {}).get(PARK, ())
+            if not (row := self._rows[seq]).given
+        ]
+        for row in parked:
+            self._mark(row, PARK, now_ms)
+        return bool(parked)
+
+    # --- time --------------------------------------------------------------------------------------------------------
+
+    def next_due_ms(self) -> int | None:
+        """The earliest due time."""
+        while self._due and not self._confirmed(*self._due[0]):
+            heappop(self._due)
+        return self._due[0][0] if self._due else None
+
+    def _confirmed(self, due_ms: int, seq: int) -> bool:
+        row = self._rows.get(seq)
+        return row is not None and row.due_ms == due_ms
+
+    def pop_due(self, now_ms: int, limit: int) -> list[Place]:
+        """Up to ``limit`` of those whose time has come; ``give`` each of them."""
+        places: dict[int, Place] = {}
+        while len(places) < limit:
+            due_ms = self.next_due_ms()
+            if due_ms is None or due_ms > now_ms:
+                break
+            _, seq = heappop(self._due)
+            places[seq] = self._rows[seq].place
+        return [places[seq] for seq in sorted(places)]
+
+    def give(self, place: Place, unread_before: Callable[[Place], bool]) -> bool:
+        """True: the entry is given. False: it waits behind another, or is no row any more: back in its queue."""
+        row = self._rows[place.seq]
+        if self.blocks(place):
+            self._mark(row, behind(create=place.create), None)
+            return False
+        if unread_before(place):
+            self.remove(place.seq)
+            return False
+        row.given = True
+        self.given += 1
+        self._mark(row, row.resting_kind, None)
+        return True

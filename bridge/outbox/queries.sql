@@ -1,0 +1,171 @@
+-- Named queries; sql.py reads them. {entry} is the columns an Entry is made of, {row} those and the
+-- original's, {insert} the latter as they are inserted.
+-- Lists of numbers come as one JSON array: json_each costs what an IN list does, and the text stays the same.
+
+-- name: queues
+SELECT number, target, workflow, last_seq, ready FROM queues
+
+-- name: insert_queue
+INSERT INTO queues (number, target, workflow, last_seq, ready) VALUES (?, ?, ?, ?, 0)
+
+-- name: update_queue
+UPDATE queues SET last_seq = ?, ready = ? WHERE number = ?
+
+-- name: meta
+SELECT name, value FROM meta
+
+-- name: update_meta
+UPDATE meta SET value = ? WHERE name = ?
+
+-- name: insert_delayed
+INSERT INTO later ({insert}, attempts, queue, lane_key, due_ms)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
+    0, ?1 >> 44, CASE ?5 WHEN '' THEN ?3 ELSE ?5 END, ?6)
+
+-- name: shapes
+SELECT * FROM shapes
+
+-- name: insert_shape
+INSERT INTO shapes VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: insert_original
+INSERT INTO originals (number, refs, message_key, message_body, message_rest) VALUES (?, ?, ?, ?, ?)
+
+-- name: last_original
+SELECT coalesce(max(number), 0) FROM originals
+
+-- name: pending
+SELECT {entry} FROM entries WHERE seq > ? AND seq < ? ORDER BY seq LIMIT ?
+
+-- name: ready_between
+SELECT 1 FROM entries WHERE seq > ? AND seq < ? LIMIT 1
+
+-- name: oldest_ready
+SELECT arrived_ms FROM entries WHERE seq > ? AND seq < ? ORDER BY seq LIMIT 1
+
+-- name: oldest_later
+SELECT arrived_ms FROM later ORDER BY arrived_ms LIMIT 1
+
+-- name: delete_range
+DELETE FROM entries WHERE seq BETWEEN ? AND ?
+
+-- name: delete_entries
+DELETE FROM entries WHERE seq IN (SELECT value FROM json_each(?))
+
+-- name: delete_later
+DELETE FROM later WHERE seq IN (SELECT value FROM json_each(?)) RETURNING queue, lane_key, given
+
+-- name: delete_later_one
+DELETE FROM later WHERE seq = ?
+
+-- name: among_entries
+SELECT seq FROM entries WHERE seq IN (SELECT value FROM json_each(?))
+
+-- name: among_later
+SELECT seq, queue, lane_key, given FROM later WHERE seq IN (SELECT value FROM json_each(?))
+
+-- name: entry_to_later
+INSERT INTO later ({row}, queue, lane_key)
+SELECT {row}, seq >> 44, CASE lane WHEN '' THEN instance_id ELSE lane END FROM entries WHERE seq = ?
+
+-- name: later_to_entry
+INSERT INTO entries ({row}) SELECT {row} FROM later WHERE seq = ?
+
+-- name: settle_later
+UPDATE later SET attempts = attempts + ?, due_ms = ?, hold = ?, kind = ?, given = 0 WHERE seq = ?
+
+-- name: hold_back
+UPDATE later SET kind = ?, due_ms = NULL WHERE seq = ?
+
+-- name: give
+UPDATE later SET given = 1, due_ms = NULL, kind = CASE hold WHEN 2 THEN 1 WHEN 1 THEN 2 END WHERE seq = ?
+
+-- name: release
+UPDATE later SET kind = 3, due_ms = ? WHERE seq IN (
+    SELECT seq FROM later WHERE queue = ? AND lane_key = ? AND kind = ? AND seq < ? ORDER BY seq LIMIT ?)
+
+-- name: unpark
+UPDATE later SET due_ms = ? WHERE queue = ? AND lane_key = ? AND kind = 2 AND given = 0
+
+-- name: due
+SELECT {entry}, lane_key FROM later WHERE due_ms <= ? ORDER BY due_ms, seq LIMIT ?
+
+-- name: next_due
+SELECT due_ms FROM later WHERE due_ms IS NOT NULL ORDER BY due_ms LIMIT 1
+
+-- name: held
+SELECT 1 FROM later WHERE queue = ? AND kind IS NOT NULL LIMIT 1
+
+-- name: heads
+SELECT
+    (SELECT seq FROM later WHERE queue = ?1 AND lane_key = ?2 AND kind = 1 ORDER BY seq LIMIT 1),
+    (SELECT seq FROM later WHERE queue = ?1 AND lane_key = ?2 AND kind = 2 ORDER BY seq LIMIT 1),
+    (SELECT seq FROM later WHERE queue = ?1 AND lane_key = ?2 AND kind = 3 ORDER BY seq LIMIT 1),
+    (SELECT seq FROM later WHERE queue = ?1 AND lane_key = ?2 AND kind = 4 ORDER BY seq LIMIT 1),
+    (SELECT seq FROM later WHERE queue = ?1 AND lane_key = ?2 AND kind = 5 ORDER BY seq LIMIT 1)
+
+-- name: reopen_given
+UPDATE later SET given = 0, due_ms = 0, kind = coalesce(kind, 3) WHERE given = 1
+
+-- name: shared_entries
+SELECT original, count(*) FROM entries WHERE seq IN (SELECT value FROM json_each(?)) GROUP BY original
+
+-- name: shared_later
+SELECT original, count(*) FROM later WHERE seq IN (SELECT value FROM json_each(?)) GROUP BY original
+
+-- name: unshare
+UPDATE originals SET refs = refs - ? WHERE number = ?
+
+-- name: delete_originals
+DELETE FROM originals WHERE refs <= 0 AND number IN (SELECT value FROM json_each(?))
+
+-- name: whole_entry
+SELECT {row} FROM entries WHERE seq = ?
+
+-- name: whole_later
+SELECT {row} FROM later WHERE seq = ?
+
+-- name: original
+SELECT message_key, message_body, message_rest FROM originals WHERE number = ?
+
+-- name: insert_dead_letter
+INSERT INTO dead_letters (
+    source, message_id, message_key, message_body, message_rest, reason, detail, rule, attempts, died_ms,
+    operation, target, workflow, instance_id, event_type, body, policy, lane, priority, not_before_ms
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: dead_letters
+SELECT * FROM dead_letters WHERE number > ? ORDER BY number LIMIT ?
+
+-- name: dead_letter
+SELECT * FROM dead_letters WHERE number = ?
+
+-- name: position
+SELECT last_offset, timestamp_ms, committed FROM positions WHERE source = ? AND partition = ?
+
+-- name: store_position
+INSERT INTO positions (source, partition, last_offset, timestamp_ms) VALUES (?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET last_offset = excluded.last_offset, timestamp_ms = excluded.timestamp_ms
+
+-- name: store_committed
+INSERT INTO positions (source, partition, committed) VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET committed = excluded.committed
+
+-- name: reset_position
+INSERT OR REPLACE INTO positions (source, partition, committed) VALUES (?, ?, ?)
+
+-- name: seen_sources
+SELECT number, source, (SELECT max(key) FROM seen WHERE key > number << 44 AND key < (number + 1) << 44)
+FROM seen_sources
+
+-- name: insert_seen_source
+INSERT INTO seen_sources (number, source) VALUES (?, ?)
+
+-- name: was_seen
+SELECT 1 FROM seen WHERE source = ? AND message_id = ?
+
+-- name: insert_seen
+INSERT OR IGNORE INTO seen (key, source, message_id) VALUES (?, ?, ?)
+
+-- name: forget_seen
+DELETE FROM seen WHERE key > ? AND key <= ?

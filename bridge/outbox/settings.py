@@ -1,0 +1,63 @@
+"""Settings of the outboxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SqliteSettings(BaseModel):
+    """Keeps calls in a file: acknowledged when written and synced, survives kill -9 and a reboot."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["sqlite"] = "sqlite"
+    path: Path = Field(
+        default=Path("workflow-bridge.db"),
+        description="The outbox file, on a disk that outlives the process. One process owns it at a time; a missing "
+        "folder is created for this user only.",
+    )
+    max_entries: int = Field(
+        default=0,
+        ge=0,
+        description="Calls kept at most; intake waits above it. 0: as many as the disk holds.",
+    )
+    max_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Bytes of the file in use at most, dead letters included; intake waits above it. 0: no bound.",
+    )
+    queued_entries: int = Field(
+        default=20_000,
+        ge=1,
+        description="Calls that may wait in memory for the next transaction; intake waits above it.",
+    )
+    queued_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1,
+        description="Bytes of calls and messages that may wait in memory for the next transaction; intake waits above "
+        "it.",
+    )
+    seen_ids: int = Field(
+        default=100_000,
+        ge=0,
+        description="Message ids remembered per source without positions (RabbitMQ), to recognise what is redelivered.",
+    )
+
+
+class MemorySettings(BaseModel):
+    """Keeps calls in memory: acknowledged when delivered, the broker keeps the messages until then."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["memory"] = "memory"
+    max_entries: int = Field(
+        default=10_000,
+        ge=1,
+        description="Calls kept at most; intake waits above it, and the broker keeps the rest.",
+    )
+
+
+OutboxSettings = Annotated[SqliteSettings | MemorySettings, Field(discriminator="type")]

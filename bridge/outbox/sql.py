@@ -1,0 +1,35 @@
+"""The SQL of the SQLite outbox, read from the files beside this module."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+ENTRY_COLUMNS = "seq, shape, instance_id, body, lane, not_before_ms, message_id, timestamp_ms, arrived_ms, attempts"
+ORIGINAL_COLUMNS = "original, message_key, message_body, body_size, message_rest"
+INSERT_COLUMNS = ENTRY_COLUMNS.replace(", attempts", ", ") + ORIGINAL_COLUMNS
+INSERTED_AT_ONCE = 50  # rows of one INSERT: a statement per row costs a third more
+
+
+def _read(name: str) -> str:
+    return files("bridge.outbox").joinpath(name).read_text(encoding="utf-8")
+
+
+def _named(text: str) -> dict[str, str]:
+    blocks = text.split("-- name: ")[1:]
+    named = (block.partition("\n") for block in blocks)
+    return {
+        name.strip(): query.strip()
+        .replace("{entry}", ENTRY_COLUMNS)
+        .replace("{row}", f"{ENTRY_COLUMNS}, {ORIGINAL_COLUMNS}")
+        .replace("{insert}", INSERT_COLUMNS)
+        for name, _, query in named
+    }
+
+
+SCHEMA = _read("schema.sql")
+SCHEMA_VERSION = 1
+QUERIES = _named(_read("queries.sql"))
+
+_ONE_ROW = f"({', '.join('?' * len(INSERT_COLUMNS.split(', ')))})"
+INSERT_ENTRY = f"INSERT INTO entries ({INSERT_COLUMNS}) VALUES {_ONE_ROW}"  # noqa: S608  of constants
+INSERT_ENTRIES = INSERT_ENTRY + f", {_ONE_ROW}" * (INSERTED_AT_ONCE - 1)

@@ -1,0 +1,284 @@
+"""The SQLite outbox as the event loop sees it; the file is written by ``writer``'s thread alone.
+
+Reads of a queue in which no lane is held happen here, on a connection of their own: a range of the hot table.
+Everything else is a job of the writer, so that it sees what was queued before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import Counter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bridge.errors import OutboxError
+from bridge.outbox.base import Depth, Entry, Intake, Queue, Receipt, Settlement, Verdict
+from bridge.outbox.file import FileLock, connect, connect_reader, corrupt, is_corrupt, prepare
+from bridge.outbox.later import Page, queue_range
+from bridge.outbox.receipts import FutureReceipt, fail
+from bridge.outbox.rows import entries_of
+from bridge.outbox.sql import QUERIES
+from bridge.outbox.store import Store
+from bridge.outbox.wakeup import Wakeup
+from bridge.outbox.writer import Add, Ask, Job, Settle, Writer, Written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from bridge.message import Stored
+    from bridge.outbox.settings import SqliteSettings
+    from bridge.outbox.state import Snapshot
+
+T = TypeVar("T")
+
+
+class SqliteOutbox:
+    """An ``Outbox`` and ``Positions`` in one file; see ``base``. ``clock`` gives Unix epoch milliseconds."""
+
+    def __init__(self, settings: SqliteSettings, *, clock: Callable[[], int]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._lock = FileLock(settings.path)
+        self._wakeup = Wakeup(clock)
+        self._turn = asyncio.Lock()  # adds wait for room in their order
+        self._room = asyncio.Event()
+        self._queued_entries = 0
+        self._queued_bytes = 0
+        self._unsettled: Counter[int] = Counter()  # queue number -> settles under way that may hold a lane
+        self._looking = 0  # ``due`` under way: it may put entries back into their queues
+        self._read: dict[int, int] = {}  # queue number -> the last seq that was read here
+        self._committed: dict[str, dict[str, int]] = {}  # source -> next offsets, for the next transaction
+        self._failure: OutboxError | None = OutboxError("the outbox is not open")
+        self._snapshot: Snapshot
+        self._writer: Writer
+        self._reader: sqlite3.Connection
+
+    # --- life --------------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """See Outbox: raises OutboxLocked where another process has the file, OutboxError where it cannot be used."""
+        path = self._settings.path
+        prepare(path)
+        self._lock.acquire()
+        try:
+            store = await asyncio.to_thread(self._open_store)
+            self._reader = connect_reader(path)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._failure = None
+        self._wakeup.tell(gained=True, next_due_ms=self._snapshot.next_due_ms)
+        self._writer = Writer(store, path, self._written, count_bytes=self._settings.max_bytes > 0)
+        self._writer.start()
+
+    def _open_store(self) -> Store:
+        store = Store(connect(self._settings.path), self._settings.seen_ids, self._clock)
+        try:
+            store.begin()
+            store.reopen()
+            store.commit()
+            self._snapshot = store.state.snapshot(count_bytes=self._settings.max_bytes > 0)
+        except sqlite3.Error as error:
+            store.close()
+            if is_corrupt(error):
+                raise corrupt(self._settings.path, error) from error
+            raise OutboxError(f"the outbox file {self._settings.path} cannot be used now: {error}") from error
+        return store
+
+    async def close(self) -> None:
+        """See Outbox."""
+        if self._failure is None:
+            self._failure = OutboxError("the outbox is closed")
+            self._write_committed()
+            await self._writer.stop()
+            self._reader.close()
+        self._room.set()
+        self._wakeup.stop()
+        self._lock.release()
+
+    # --- jobs of the writer ------------------------------------------------------------------------------------------
+
+    def _submit(self, job: Job) -> None:
+        self._raise_failure()
+        self._write_committed()
+        self._writer.submit(job)
+
+    async def _ask(self, run: Callable[[Store], T]) -> T:
+        job = Ask(asyncio.get_running_loop().create_future(), run)
+        self._submit(job)
+        result: T = await asyncio.shield(job.done)
+        return result
+
+    def _written(self, written: Written) -> None:
+        """One transaction is on disk, or never will be."""
+        self._forget_queued(written.jobs)
+        if written.error is not None:
+            self._fail(written.jobs, written.error)
+        if written.snapshot is not None:
+            self._snapshot = written.snapshot
+            self._wakeup.tell(gained=written.snapshot.gained, next_due_ms=written.snapshot.next_due_ms)
+            for job, result in zip(written.jobs, written.results, strict=True):
+                if not job.done.done():
+                    job.done.set_result(result)
+        self._room.set()
+
+    def _fail(self, jobs: Sequence[Job], error: OutboxError) -> None:
+        if self._writer.failure is not None:
+            self._failure = self._failure or self._writer.failure
+        for job in jobs:
+            fail(job.done, error)
+
+    def _forget_queued(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if isinstance(job, Add):
+                self._queued_entries -= job.entries
+                self._queued_bytes -= job.size
+
+    # --- intake ------------------------------------------------------------------------------------------------------
+
+    async def add(self, intake: Intake) -> Receipt:
+        """See Outbox."""
+        async with self._turn:
+            while not self._has_room():
+                self._room.clear()
+                await self._room.wait()
+        size = sum([len(call[5]) + len(message[5] or b"") for message, call in intake.calls])
+        size += sum([len(letter.message.body or b"") for letter in intake.dead])
+        job = Add(asyncio.get_running_loop().create_future(), intake, len(intake.calls), size)
+        self._submit(job)
+        self._queued_entries += job.entries
+        self._queued_bytes += size
+        return FutureReceipt(job.done)
+
+    def _has_room(self) -> bool:
+        settings = self._settings
+        if self._failure is not None:
+            return True  # the call fails instead of waiting for ever
+        if self._queued_entries >= settings.queued_entries or self._queued_bytes >= settings.queued_bytes:
+            return False
+        if settings.max_entries:
+            kept = self._snapshot.ready + self._snapshot.later + self._queued_entries
+            if kept >= settings.max_entries:
+                return False
+        return not settings.max_bytes or self._snapshot.bytes_used + self._queued_bytes < settings.max_bytes
+
+    # --- dispatch ----------------------------------------------------------------------------------------------------
+
+    def queues(self) -> Sequence[Queue]:
+        """See Outbox."""
+        return self._snapshot.active
+
+    async def pending(self, queue: Queue, after: int, limit: int) -> Sequence[Entry]:
+        """See Outbox."""
+        self._raise_failure()
+        number = self._snapshot.numbers.get(queue)
+        if number is None or limit <= 0:
+            return ()
+        if number in self._snapshot.held or self._unsettled[number] or self._looking:
+            return await self._pending_of_held(number, after, limit)
+        try:
+            rows = self._reader.execute(QUERIES["pending"], (*queue_range(number, after), limit)).fetchall()
+        except sqlite3.Error:
+            return await self._pending_of_held(number, after, limit)  # the writer knows what to do about it
+        reached = rows[-1][0] if rows else after
+        self._read[number] = max(self._read.get(number, 0), reached)
+        return entries_of(rows, self._snapshot.shapes)
+
+    async def _pending_of_held(self, number: int, after: int, limit: int) -> Sequence[Entry]:
+        page = Page([], after, more=True)
+        while page.more and not page.entries:
+            reached = page.reached
+            page = await self._ask(lambda store, at=reached: store.pending(number, at, limit))  # type: ignore[misc]
+        return page.entries
+
+    async def due(self, now_ms: int, limit: int) -> Sequence[Entry]:
+        """See Outbox."""
+        self._raise_failure()
+        next_due = self._snapshot.next_due_ms
+        if next_due is None or next_due > now_ms or limit <= 0:
+            return ()
+        entries: list[Entry] = []
+        more = True
+        self._looking += 1  # first: what is read while this is under way is read by the writer, too
+        try:
+            read = self._read.copy()
+            while more and not entries:
+                entries, more = await self._ask(lambda store: store.due(now_ms, limit, read))
+        finally:
+            self._looking -= 1
+        return entries
+
+    def next_due_ms(self) -> int | None:
+        """See Outbox."""
+        return self._snapshot.next_due_ms
+
+    def begin(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """See Outbox: nothing is ever withdrawn from a durable one."""
+        return entries
+
+    def back(self, entries: Sequence[Entry]) -> None:
+        """See Outbox: who works on an entry is not kept here."""
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """See Outbox."""
+        job = Settle(asyncio.get_running_loop().create_future(), settlements)
+        holding = [s[0][0] >> 44 for s in settlements if s[1] is Verdict.RETRY or s[1] is Verdict.PARK]
+        self._submit(job)
+        if holding:
+            self._unsettled.update(holding)
+            job.done.add_done_callback(lambda _: self._unsettled.subtract(holding))
+        await asyncio.shield(job.done)
+
+    async def unpark(self, queue: Queue, lane_keys: Sequence[str]) -> None:
+        """See Outbox."""
+        number = self._snapshot.numbers.get(queue)
+        if number is not None and (number in self._snapshot.held or self._unsettled[number]):
+            await self._ask(lambda store: store.unpark(number, lane_keys))
+
+    async def wait_for_work(self) -> None:
+        """See Outbox."""
+        self._raise_failure()
+        await self._wakeup.wait()
+
+    def depth(self) -> Depth:
+        """See Outbox."""
+        snapshot = self._snapshot
+        return Depth(snapshot.ready, snapshot.later, snapshot.dead, self._oldest_ms())
+
+    def _oldest_ms(self) -> int:
+        firsts: list[tuple[Any, ...] | None] = [
+            self._reader.execute(QUERIES["oldest_ready"], queue_range(self._snapshot.numbers[queue], 0)).fetchone()
+            for queue in self._snapshot.active
+        ]
+        if self._snapshot.later or self._snapshot.ready:
+            firsts.append(self._reader.execute(QUERIES["oldest_later"]).fetchone())
+        return min((row[0] for row in firsts if row is not None), default=0)
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    # --- positions ---------------------------------------------------------------------------------------------------
+
+    async def stored(self, source: str, partitions: Iterable[str]) -> Mapping[str, Stored]:
+        """See Positions; sees what was queued before."""
+        names = list(partitions)
+        return await self._ask(lambda store: store.stored(source, names))
+
+    async def committed(self, source: str, offsets: Mapping[str, int]) -> None:
+        """See Positions: written with the next transaction."""
+        self._committed.setdefault(source, {}).update(offsets)
+
+    def _write_committed(self) -> None:
+        if self._committed:
+            told, self._committed = self._committed, {}
+            done = asyncio.get_running_loop().create_future()
+            self._writer.submit(Ask(done, lambda store: store.committed(told)))
+
+    async def reset(self, source: str, offsets: Mapping[str, int]) -> None:
+        """See Positions."""
+        known = dict(offsets)
+        await self._ask(lambda store: store.reset(source, known))
+
+    async def withdraw(self, source: str, partitions: Iterable[str]) -> None:
+        """See Positions: a durable outbox keeps its own."""

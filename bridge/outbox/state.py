@@ -1,0 +1,206 @@
+"""What the writer of the SQLite outbox keeps in memory: queues, counters and counts, as of its transaction.
+
+It is read from the file at the start and after every rolled back transaction, and never guessed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bridge.outbox.base import Queue
+from bridge.outbox.sql import QUERIES
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterable, Mapping
+
+    from bridge.outbox.rows import Shape
+
+    ShapeKey = tuple[str, str, str, str, str, int, str, bool]
+
+QUEUE_BITS = 44  # of a seq, for the counter within its queue; the number of the queue lies above
+_STEP = 2  # the lowest bit of a seq tells where its original lies
+
+
+class Snapshot(NamedTuple):
+    """The outbox after one transaction, as the event loop may know it."""
+
+    numbers: Mapping[Queue, int]
+    shapes: Mapping[int, Shape]
+    active: tuple[Queue, ...]  # with entries ready
+    held: frozenset[int]  # numbers of the queues in which some lane is held
+    next_due_ms: int | None
+    ready: int
+    later: int
+    dead: int
+    bytes_used: int  # 0 unless it is asked for
+    gained: bool  # entries became ready by this transaction
+
+
+class _QueueState:
+    """One queue: where its counter stands and how many entries it has ready."""
+
+    __slots__ = ("last_seq", "name", "ready")
+
+    def __init__(self, name: Queue, last_seq: int, ready: int) -> None:
+        self.name = name
+        self.last_seq = last_seq
+        self.ready = ready
+
+
+class _Shaping(dict["ShapeKey", "tuple[int, Callable[[], int]]"]):
+    """What a call is like -> the number of its shape and what gives the next seq of its queue; makes what is new."""
+
+    def __init__(self, create: Callable[[ShapeKey], tuple[int, Callable[[], int]]]) -> None:
+        super().__init__()
+        self._create = create
+
+    def __missing__(self, key: ShapeKey) -> tuple[int, Callable[[], int]]:
+        self[key] = found = self._create(key)
+        return found
+
+
+class State:
+    """See the module's text. Used by the writer's thread alone."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.shaping = _Shaping(self._new_shape)
+        self.shapes: dict[int, Shape] = {}
+        self._shape_numbers: dict[Shape, int] = {}
+        self._steps: dict[Queue, Callable[[], int]] = {}
+        self.numbers: dict[Queue, int] = {}
+        self.held: set[int] = set()
+        self.given = 0  # rows of `later` that `due` gave: they count as ready
+        self.gained = False
+        self._queues: dict[int, _QueueState] = {}
+        self._touched: set[int] = set()
+        self._lanes_changed: set[int] = set()
+        self._active: tuple[Queue, ...] | None = None
+        self._load()
+
+    def _load(self) -> None:
+        for number, target, workflow, last_seq, ready in self._connection.execute(QUERIES["queues"]).fetchall():
+            self._adopt(number, Queue(target, workflow), last_seq, ready)
+            self._lanes_changed.add(number)
+        for number, *shape in self._connection.execute(QUERIES["shapes"]).fetchall():
+            self._adopt_shape(number, (*shape,))
+        self._stored_meta: dict[str, int] = dict(self._connection.execute(QUERIES["meta"]).fetchall())
+        self._meta = self._stored_meta.copy()
+        last = self._connection.execute(QUERIES["last_original"]).fetchone()[0]
+        self.next_original = count(last + 1).__next__
+        (self.given,) = self._connection.execute("SELECT count(*) FROM later WHERE given = 1").fetchone()
+        self._look_at_lanes()
+
+    def _adopt(self, number: int, name: Queue, last_seq: int, ready: int) -> None:
+        self._queues[number] = _QueueState(name, last_seq, ready)
+        self.numbers[name] = number
+        self._steps[name] = count((last_seq | 1) + 1, _STEP).__next__
+
+    def _new_shape(self, key: ShapeKey) -> tuple[int, Callable[[], int]]:
+        operation, target, workflow, event_type, policy, priority, source, default_lane = key
+        # sqlite3 binds a plain str several times faster than a subclass of it, such as a StrEnum's member
+        shape = (str(operation), target, workflow, event_type, policy, priority, source)
+        number = self._shape_numbers.get(shape)
+        if number is None:
+            number = len(self.shapes) + 1
+            self._connection.execute(QUERIES["insert_shape"], (number, *shape))
+            self._adopt_shape(number, shape)
+        return number, self._step(Queue(target, workflow if default_lane else ""))
+
+    def _adopt_shape(self, number: int, shape: Shape) -> None:
+        self.shapes[number] = shape
+        self._shape_numbers[shape] = number
+
+    def _step(self, name: Queue) -> Callable[[], int]:
+        if name not in self._steps:
+            number = len(self._queues) + 1
+            self._connection.execute(QUERIES["insert_queue"], (number, *name, number << QUEUE_BITS))
+            self._adopt(number, name, number << QUEUE_BITS, 0)
+        return self._steps[name]
+
+    def added(self, seqs: list[int]) -> None:
+        """These rows were put into ``entries``, in order of arrival; ``numbered`` was told, too."""
+        for number, many in Counter(seq >> QUEUE_BITS for seq in seqs).items():
+            self.ready_changed(number, many)
+        self.gained = self.gained or bool(seqs)
+
+    def numbered(self, seqs: Iterable[int]) -> None:
+        """These seqs were given away, rising within each queue."""
+        for number, last in {seq >> QUEUE_BITS: seq for seq in seqs}.items():
+            self._queues[number].last_seq = last
+            self._touched.add(number)
+
+    def ready_changed(self, number: int, by: int) -> None:
+        """So many more, or fewer, entries of a queue lie in ``entries``."""
+        queue = self._queues[number]
+        before, queue.ready = queue.ready, queue.ready + by
+        self._touched.add(number)
+        if (before > 0) != (queue.ready > 0):
+            self._active = None
+
+    def lanes_changed(self, number: int) -> None:
+        """What this queue's lanes hold may be different now."""
+        self._lanes_changed.add(number)
+
+    def later_changed(self, by: int) -> None:
+        """So many more, or fewer, rows lie in ``later``."""
+        self._meta["later"] += by
+
+    def died(self, many: int) -> None:
+        """So many dead letters were written."""
+        self._meta["dead"] += many
+
+    @property
+    def rows_later(self) -> int:
+        """Rows of ``later``, given ones included."""
+        return self._meta["later"]
+
+    def flush(self) -> None:
+        """Write what changed; the last thing in a transaction."""
+        if self._touched:
+            changes = [(self._queues[n].last_seq, self._queues[n].ready, n) for n in self._touched]
+            self._connection.executemany(QUERIES["update_queue"], changes)
+            self._touched.clear()
+        if self._meta != self._stored_meta:
+            self._connection.executemany(QUERIES["update_meta"], [(value, name) for name, value in self._meta.items()])
+            self._stored_meta = self._meta.copy()
+        self._look_at_lanes()
+
+    def _look_at_lanes(self) -> None:
+        for number in self._lanes_changed:
+            held = self._connection.execute(QUERIES["held"], (number,)).fetchone()
+            (self.held.add if held else self.held.discard)(number)
+        self._lanes_changed.clear()
+
+    def snapshot(self, *, count_bytes: bool) -> Snapshot:
+        """The state to show, once per transaction."""
+        if self._active is None:
+            self._active = tuple(queue.name for queue in self._queues.values() if queue.ready > 0)
+        gained, self.gained = self.gained, False
+        return Snapshot(
+            numbers=self.numbers,
+            shapes=self.shapes,
+            active=self._active,
+            held=frozenset(self.held),
+            next_due_ms=self._next_due() if self.rows_later else None,
+            ready=sum(queue.ready for queue in self._queues.values()) + self.given,
+            later=self.rows_later - self.given,
+            dead=self._meta["dead"],
+            bytes_used=self._bytes_used() if count_bytes else 0,
+            gained=gained,
+        )
+
+    def _next_due(self) -> int | None:
+        row: tuple[Any, ...] | None = self._connection.execute(QUERIES["next_due"]).fetchone()
+        return None if row is None else row[0]
+
+    def _bytes_used(self) -> int:
+        size, pages, free = (
+            self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_size", "page_count", "freelist_count")
+        )
+        used: int = size * (pages - free)
+        return used

@@ -1,0 +1,188 @@
+"""The one thread that writes the SQLite outbox: everything queued while a transaction ran goes into the next.
+
+A job's future is resolved in the event loop after the disk has the transaction; the loop is woken once per transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from itertools import groupby
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import structlog
+
+from bridge.errors import OutboxError
+from bridge.outbox.file import corrupt, is_corrupt, is_transient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from bridge.outbox.base import Intake, Settlement
+    from bridge.outbox.state import Snapshot
+    from bridge.outbox.store import Store
+
+log = structlog.get_logger(__name__)
+
+_FIRST_DELAY_SECONDS = 0.05
+_LONGEST_DELAY_SECONDS = 5.0
+_ATTEMPTS_WHEN_STOPPING = 3
+
+
+class Add(NamedTuple):
+    """A batch to store."""
+
+    done: asyncio.Future[Any]
+    intake: Intake
+    entries: int
+    size: int  # bytes
+
+
+class Settle(NamedTuple):
+    """Verdicts to apply."""
+
+    done: asyncio.Future[Any]
+    settlements: Sequence[Settlement]
+
+
+class Ask(NamedTuple):
+    """Anything else; ``done`` gets what ``run`` returns."""
+
+    done: asyncio.Future[Any]
+    run: Callable[[Store], object]
+
+
+Job = Add | Settle | Ask
+
+
+class Written(NamedTuple):
+    """What the loop is told of one transaction; ``error``: it never will be written."""
+
+    jobs: Sequence[Job]
+    results: Sequence[object]
+    snapshot: Snapshot | None
+    error: OutboxError | None
+
+
+class Writer:
+    """Owns the store after ``start``. ``tell`` is called in the event loop, once per transaction."""
+
+    def __init__(self, store: Store, path: Path, tell: Callable[[Written], None], *, count_bytes: bool) -> None:
+        self._store = store
+        self._path = path
+        self._tell = tell
+        self._count_bytes = count_bytes
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._stopping = threading.Event()
+        self.failure: OutboxError | None = None  # why nothing will be written any more; set by the thread
+        self._thread = threading.Thread(target=self._run, name="outbox-writer", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        """Queue a job for the next transaction."""
+        self._jobs.put(job)
+
+    async def stop(self) -> None:
+        """Write what is queued, or fail it where the disk does not take it, and end the thread."""
+        self._stopping.set()
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    # --- the thread --------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while group := self._next_group():
+                self._write(group)
+        finally:
+            self._store.close()
+
+    def _next_group(self) -> list[Job]:
+        """All that is queued, at least one; empty at the end."""
+        group = []
+        job = self._jobs.get()
+        while job is not None:
+            group.append(job)
+            if self._jobs.empty():
+                return group
+            job = self._jobs.get_nowait()
+        if group:
+            self._jobs.put(None)  # the end comes after this group
+        return group
+
+    def _write(self, group: list[Job]) -> None:
+        if self.failure is not None:
+            self._report(Written(group, [], None, self.failure))
+            return
+        try:
+            results, snapshot = self._write_until_it_holds(group)
+        except OutboxError as error:
+            self.failure = error
+            self._report(Written(group, [], None, error))
+        except Exception as error:  # noqa: BLE001  a job that cannot be bound or has a defect must not take the others along
+            self._isolate(group, error)
+        else:
+            self._report(Written(group, results, snapshot, None))
+
+    def _isolate(self, group: list[Job], error: Exception) -> None:
+        if len(group) > 1:
+            for job in group:
+                self._write([job])
+            return
+        log.error("outbox_job_refused", error=repr(error))
+        self._report(Written(group, [], None, OutboxError(f"the outbox cannot store this: {error!r}")))
+
+    def _write_until_it_holds(self, group: list[Job]) -> tuple[list[object], Snapshot]:
+        """The same jobs in the same order again and again while the disk is full or busy."""
+        attempt = 0
+        while True:
+            try:
+                written = self._transaction(group)
+            except Exception as error:
+                self._store.roll_back()
+                if is_corrupt(error):
+                    raise corrupt(self._path, error) from error
+                if not is_transient(error):
+                    raise
+                attempt += 1
+                self._wait(attempt, error)
+            else:
+                if attempt:
+                    log.info("outbox_writes_again", attempts=attempt)
+                return written
+
+    def _wait(self, attempt: int, error: Exception) -> None:
+        if attempt == 1:
+            log.error("outbox_cannot_write", path=str(self._path), error=str(error))
+        if self._stopping.is_set() and attempt >= _ATTEMPTS_WHEN_STOPPING:
+            raise OutboxError(f"the outbox file {self._path} could not be written before the end: {error}") from error
+        delay = min(_FIRST_DELAY_SECONDS * 2 ** min(attempt - 1, 10), _LONGEST_DELAY_SECONDS)
+        if self._stopping.wait(delay):
+            threading.Event().wait(_FIRST_DELAY_SECONDS)
+
+    def _transaction(self, group: list[Job]) -> tuple[list[object], Snapshot]:
+        self._store.begin()
+        results: list[object] = []
+        for kind, run in groupby(group, type):
+            results += self._do(kind, list(run))
+        self._store.commit()
+        return results, self._store.state.snapshot(count_bytes=self._count_bytes)
+
+    def _do(self, kind: type[Job], jobs: list[Any]) -> list[object]:
+        if kind is Ask:
+            return [job.run(self._store) for job in jobs]
+        if kind is Add:
+            self._store.add([job.intake for job in jobs])
+        else:
+            self._store.settling.settle([settlement for job in jobs for settlement in job.settlements])
+        return [None] * len(jobs)
+
+    def _report(self, written: Written) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell, written)

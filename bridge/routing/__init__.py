@@ -1,0 +1,1 @@
+"""What a message means: rules, conditions and templates."""

@@ -1,0 +1,260 @@
+"""What a user writes in ``rules:``, one pydantic model per shape; what it means for a message is in ``rule.py``."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+
+from bridge.call import IfExists, IfMissing
+
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_LONGEST = timedelta(days=366)
+DEFAULT_WAIT = timedelta(minutes=15)
+
+
+def parse_duration(value: object) -> timedelta:
+    """``"1h30m"``, ``"15m"``, ``"10s"``, ``"500ms"``, ``"2d"`` -> timedelta. Raises ValueError with the form to use."""
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str) or not _DURATION.fullmatch(value):
+        raise ValueError('write a duration with its unit, such as "10s", "15m", "1h30m" or "2d"')
+    seconds = sum(float(amount) * _UNITS[unit] for amount, unit in _PART.findall(value))
+    if seconds > _LONGEST.total_seconds():
+        raise ValueError("a duration is at most 366 days")
+    return timedelta(seconds=seconds)
+
+
+def format_duration(value: timedelta) -> str:
+    """The inverse of ``parse_duration``, in seconds."""
+    return f"{value.total_seconds():.3f}".rstrip("0").rstrip(".") + "s"
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["15m"]}),
+]
+
+
+class Missing(BaseModel):
+    """What an absent instance means; written as one text, for example ``wait 15m``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: IfMissing
+    wait: timedelta = DEFAULT_WAIT
+
+
+def parse_missing(value: object) -> Missing:
+    """``wait``, ``wait 15m``, ``drop``, ``dead-letter`` -> Missing. Raises ValueError."""
+    if isinstance(value, Missing):
+        return value
+    word, _, rest = value.partition(" ") if isinstance(value, str) else ("", "", "")
+    if word == IfMissing.CREATE and not rest:
+        raise ValueError("if_missing: create is not available yet; use wait 15m, drop or dead-letter")
+    if word == IfMissing.WAIT:
+        return Missing(kind=IfMissing.WAIT, wait=parse_duration(rest) if rest else DEFAULT_WAIT)
+    if word in {IfMissing.DROP, IfMissing.DEAD_LETTER} and not rest:
+        return Missing(kind=IfMissing(word))
+    raise ValueError('use "wait 15m", "drop" or "dead-letter"')
+
+
+def format_missing(value: Missing) -> str:
+    """The inverse of ``parse_missing``."""
+    return f"wait {format_duration(value.wait)}" if value.kind is IfMissing.WAIT else value.kind.value
+
+
+MissingText = Annotated[
+    Missing,
+    BeforeValidator(parse_missing),
+    PlainSerializer(format_missing),
+    WithJsonSchema({"type": "string", "pattern": "^(wait( .+)?|drop|dead-letter)$", "examples": ["wait 15m"]}),
+]
+
+
+def available_if_exists(value: object) -> object:
+    """Let through what dispatch can do. Raises ValueError for the rest of what the word may become."""
+    if value in set(IfExists) - {IfExists.SKIP}:
+        raise ValueError(f"if_exists: {value} is not available yet; use skip")
+    return value
+
+
+_RETENTION = re.compile(r"\d+\s+(second|minute|hour|day|week|month|year)s?")
+
+
+def _retention(value: object) -> object:
+    if isinstance(value, bool) or (isinstance(value, int) and value <= 0):
+        raise ValueError('write a retention such as "3 days", or a positive number of milliseconds')
+    if isinstance(value, str) and not _RETENTION.fullmatch(value):
+        raise ValueError('write a retention such as "3 days" or "12 hours"')
+    return value
+
+
+RetentionTime = Annotated[
+    str | int,
+    Field(description='How long, such as "3 days", or milliseconds.'),
+    BeforeValidator(_retention),
+]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Retention(_Settings):
+    """How long Cloudflare keeps a finished instance, and with it the use of its id."""
+
+    success: RetentionTime | None = Field(None, description="After completion or termination.")
+    error: RetentionTime | None = Field(None, description="After an error.")
+
+
+class _Action(_Settings):
+    workflow: str = Field(min_length=1, description="The Workflow's name. A template.")
+    target: str | None = Field(None, description="The configured target; needed where there are several.")
+
+
+class CreateAction(_Action):
+    """Create an instance."""
+
+    id: str | None = Field(
+        None,
+        min_length=1,
+        description="The instance id, a template. Left out: a hash of source, message, rule and element.",
+    )
+    params: JsonValue = Field(None, description="What the instance gets: any value, templates inside.")
+    if_exists: Annotated[IfExists, BeforeValidator(available_if_exists)] = Field(
+        IfExists.SKIP, description="What a used id means: skip, the instance is there already."
+    )
+    retention: Retention | None = Field(None, description="Left out: the Workflow's own.")
+    location_hint: (
+        Literal["wnam", "weur", "enam", "eeur", "apac", "apac-ne", "apac-se", "oc", "sam", "afr", "me"] | None
+    ) = Field(None, description="Where to run the instance, if possible.")
+    metadata: bool = Field(default=False, description="Add `_bridge: {id, source, rule}` to params that are an object.")
+    params_encoding: Literal["json", "string"] = Field(
+        "json", description="string: send params as a string that holds JSON, for APIs that want it so."
+    )
+
+
+class EventAction(_Action):
+    """Send an event to an instance."""
+
+    id: str = Field(min_length=1, description="The instance id, a template.")
+    type: str = Field(min_length=1, description="The event type that the instance waits for, a template.")
+    payload: JsonValue = Field(default_factory=dict, description="What the event carries: any value, templates inside.")
+    if_missing: MissingText = Field(
+        Missing(kind=IfMissing.WAIT), description="What an absent instance means: wait 15m, drop or dead-letter."
+    )
+    create: JsonValue = Field(None, description="How to create the instance that is missing; not available yet.")
+    on_unknown: Literal["resend", "dead-letter"] = Field(
+        "resend", description="What to do when it is not known whether the event arrived."
+    )
+    metadata: bool = Field(
+        default=True, description="Add `_bridge: {id, source, rule}` to a payload that is an object."
+    )
+
+    @model_validator(mode="after")
+    def _no_create(self) -> EventAction:
+        if self.create is not None:
+            raise ValueError("create inside event is not available yet; use a create rule and if_missing: wait 15m")
+        return self
+
+
+class RestartFrom(_Settings):
+    """The step from which a restarted instance goes on."""
+
+    name: str = Field(min_length=1, description="The step's name, a template.")
+    count: int | None = Field(None, ge=1, description="Which of several steps of this name; 1 by default.")
+    type: Literal["do", "sleep", "waitForEvent"] | None = Field(None, description="The kind of step; do by default.")
+
+
+class StatusAction(_Action):
+    """Change the status of an instance."""
+
+    id: str = Field(min_length=1, description="The instance id, a template.")
+    to: Literal["pause", "resume", "terminate", "restart"] = Field(description="What to do with the instance.")
+    rollback: bool | None = Field(None, description="Roll back the steps done; only with `to: terminate`.")
+    from_: RestartFrom | None = Field(None, alias="from", description="Only with `to: restart`.")
+    if_missing: MissingText = Field(
+        Missing(kind=IfMissing.DEAD_LETTER),
+        description="What an absent instance means: dead-letter, wait 15m or drop.",
+    )
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> StatusAction:
+        if self.rollback is not None and self.to != "terminate":
+            raise ValueError("rollback goes with `to: terminate` only")
+        if self.from_ is not None and self.to != "restart":
+            raise ValueError("from goes with `to: restart` only")
+        return self
+
+
+ACTIONS = ("create", "event", "status", "drop", "dead_letter")
+
+
+class RuleSettings(_Settings):
+    """One rule: which messages it is for, and the one thing it does with each."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$", description="Unique; a metric label and part of default ids."
+    )
+    from_: str | list[str] | None = Field(
+        None, alias="from", description="The source or sources; left out: all of them."
+    )
+    when: str | None = Field(None, description="The condition, CEL; left out: always.")
+    for_each: str | None = Field(
+        None, description="A CEL list: the action is done once per element, as `item` with its `index`."
+    )
+    create: CreateAction | None = Field(None, description="Create an instance.")
+    event: EventAction | None = Field(None, description="Send an event.")
+    status: StatusAction | None = Field(None, description="Change an instance's status.")
+    drop: str | None = Field(
+        None, min_length=1, max_length=100, description="Drop the message; the text is the reason counted."
+    )
+    dead_letter: str | None = Field(
+        None, min_length=1, description="Put the message to the dead letters; the text, a template, is the detail."
+    )
+    final: bool = Field(default=False, description="No later rule sees a message that this one matched.")
+    lane: str | None = Field(None, description="The order key, CEL giving text; left out: workflow and instance id.")
+    priority: Literal["high", "normal", "low"] = Field("normal", description="Which calls go first.")
+    delay: Duration | None = Field(None, description="Make the call this long after the message's arrival.")
+    not_before: str | None = Field(None, description="CEL giving a timestamp: make the call then.")
+    give_up_after: Duration = Field(
+        timedelta(hours=24), description="A call that could be tried for so long in vain is a dead letter."
+    )
+    max_attempts: int | None = Field(
+        None, ge=1, description="A call tried so often is a dead letter; no bound by default."
+    )
+
+    @model_validator(mode="after")
+    def _one_action(self) -> RuleSettings:
+        given = [name for name in ACTIONS if getattr(self, name) is not None]
+        if len(given) != 1:
+            what = "has none" if not given else f"has {' and '.join(given)}"
+            raise ValueError(f"a rule does exactly one of {', '.join(ACTIONS)}; this one {what}")
+        if self.delay is not None and self.not_before is not None:
+            raise ValueError("delay and not_before say the same thing twice; keep one")
+        if self.drop is not None and "${" in self.drop:
+            raise ValueError("the reason of drop is counted by name, so it cannot hold ${…}")
+        return self
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names in ``from``; empty: all sources."""
+        if self.from_ is None:
+            return ()
+        return (self.from_,) if isinstance(self.from_, str) else tuple(self.from_)

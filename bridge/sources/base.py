@@ -1,0 +1,70 @@
+"""The contract between a broker and the intake loop.
+
+    await source.open()
+    while True:
+        batch = await source.receive()
+        …                      # decode, route, store
+        await batch.ack()      # any time later, in any order, from any task; at most once per batch
+
+What a source promises:
+
+- ``receive`` gives messages of one partition or queue in the broker's order, and never gives an empty batch.
+- A message whose batch was not acknowledged is delivered again after the source, or the process, comes back.
+- ``ack`` may be called in any order. The source forgets no earlier batch because a later one was acknowledged:
+  where the broker only knows "everything up to here" (Kafka), the source commits the unbroken prefix.
+- ``ack`` on a connection that is gone, or for a partition that was taken away, does nothing and raises nothing: the
+  broker will deliver the messages again.
+- Any loss of the broker, of the consumer or of the queue surfaces as ``SourceLost`` from ``open`` or ``receive``,
+  within a bounded time. A source never reconnects by itself and never waits in silence.
+- ``close`` may be called at any time, more than once, and does not raise. It commits what was acknowledged.
+- While nobody calls ``receive`` the source keeps its place with the broker (heartbeats go on) and holds a bounded
+  amount of memory: this is the back-pressure.
+
+The caller promises: one task calls ``receive``; after ``SourceLost`` it closes the source and opens it again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from bridge.message import Message, Position
+
+
+class Batch(Protocol):
+    """What one fetch gave; the unit of intake."""
+
+    messages: Sequence[Message]
+    positions: Mapping[str, Position]  # "topic/partition" -> the last message; empty where the broker has none
+
+    async def ack(self) -> None:
+        """Tell the broker that it may forget these messages."""
+
+
+class Source(Protocol):
+    """A consumer of one configured broker."""
+
+    name: str
+
+    @property
+    def connected(self) -> bool:
+        """Between a successful ``open`` and the loss of the broker, or ``close``."""
+
+    @property
+    def assigned(self) -> Collection[str]:
+        """The partitions ("topic/partition") or queues that are read now."""
+
+    @property
+    def lag(self) -> Mapping[str, int]:
+        """Messages at the broker, not received yet, by partition, where that is known; a snapshot that asks nobody."""
+
+    async def open(self) -> None:
+        """Connect and subscribe. Raises SourceLost when the broker does not let us."""
+
+    async def receive(self) -> Batch:
+        """Wait for the next batch. Raises SourceLost. Safe to cancel: nothing is lost from the contract above."""
+
+    async def close(self) -> None:
+        """Let go of the broker."""

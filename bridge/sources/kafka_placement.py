@@ -1,0 +1,146 @@
+"""Finds where to begin in partitions that were just assigned; the decision itself is in kafka_offsets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from bridge.sources.kafka_commits import label
+from bridge.sources.kafka_offsets import Begin, Log, Why, begin
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    from bridge.message import Positions, Stored
+    from bridge.sources.kafka_settings import KafkaSettings
+
+log = structlog.get_logger(__name__)
+
+RECORD_WAIT_MS = 5000  # how long the record at the last stored offset may take to come
+
+
+class Placement:
+    """Asks the outbox, the group and the log where reading goes on."""
+
+    def __init__(self, source: str, settings: KafkaSettings, positions: Positions) -> None:
+        self._source = source
+        self._settings = settings
+        self._positions = positions
+        self._first_seen: Mapping[str, Collection[int]] | None = None
+        self._known_topics: Collection[str] = ()
+
+    async def sees(self, partitions: Mapping[str, Collection[int]]) -> None:
+        """The partitions of each topic as the process begins. Only the first call counts."""
+        if self._first_seen is not None or self._settings.start_from == "earliest":
+            return
+        names = [f"{topic}/{number}" for topic, numbers in partitions.items() for number in numbers]
+        known = await self._positions.stored(self._source, names)
+        self._known_topics = {
+            name.rpartition("/")[0]
+            for name, stored in known.items()
+            if stored.last is not None or stored.committed is not None
+        }
+        self._first_seen = partitions
+
+    async def find(
+        self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, tuple[Begin, int | None]]:
+        """Where to begin in each partition, and its committed offset; tells the outbox what it has to know.
+
+        The partitions must be assigned and paused. Raises KafkaError.
+        """
+        names = {label(partition): partition for partition in partitions}
+        stored = await self._positions.stored(self._source, names)
+        answers = await asyncio.gather(*(consumer.committed(partition) for partition in partitions))
+        committed: dict[TopicPartition, int | None] = dict(zip(partitions, answers, strict=True))
+        begins = {
+            partition: await self._begin(consumer, partition, stored[name], committed[partition])
+            for name, partition in names.items()
+        }
+        await self._tell(stored, {name: (begins[partition], committed[partition]) for name, partition in names.items()})
+        return {partition: (begins[partition], committed[partition]) for partition in partitions}
+
+    async def reset(self, partition: TopicPartition, offset: int) -> None:
+        """The topic was made anew under us: from now on this is its next offset."""
+        log.warning("topic_made_anew", source=self._source, partition=label(partition), offset=offset)
+        await self._positions.reset(self._source, {label(partition): offset})
+
+    async def bounds(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, int]:
+        """Start and end of the log."""
+        starts = await consumer.beginning_offsets([partition])
+        ends = await consumer.end_offsets([partition])
+        return int(starts[partition]), int(ends[partition])
+
+    def start(self, partition: TopicPartition, bounds: tuple[int, int]) -> int:
+        """The offset that ``start_from`` means now.
+
+        A partition that came to a topic which was read before is read from its beginning: its first messages are new.
+        """
+        earliest, latest = bounds
+        seen = (self._first_seen or {}).get(partition.topic, ())
+        grown = partition.partition not in seen or partition.topic in self._known_topics
+        return earliest if self._settings.start_from == "earliest" or grown else latest
+
+    async def _begin(
+        self, consumer: AIOKafkaConsumer, partition: TopicPartition, stored: Stored, committed: int | None
+    ) -> Begin:
+        if committed is not None:
+            return begin(stored, committed, None, 0)
+        bounds = await self.bounds(consumer, partition)
+        timestamp_ms = None
+        if stored.last is not None and bounds[0] <= stored.last.offset < bounds[1]:
+            timestamp_ms = await self._timestamp(consumer, partition, stored.last.offset)
+        return begin(stored, None, Log(*bounds, timestamp_ms), self.start(partition, bounds))
+
+    async def _timestamp(self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> int | None:
+        """Of the record at this offset; None: there is none."""
+        consumer.seek(partition, offset)
+        consumer.resume(partition)
+        try:
+            records = await consumer.getmany(partition, timeout_ms=RECORD_WAIT_MS, max_records=1)
+        finally:
+            consumer.pause(partition)
+        for record in records.get(partition, ()):
+            found, timestamp_ms = _place_of(record)
+            if found == offset:
+                return timestamp_ms
+        return None
+
+    async def _tell(self, stored: Mapping[str, Stored], begins: Mapping[str, tuple[Begin, int | None]]) -> None:
+        resets = {name: found.offset for name, (found, _) in begins.items() if found.resets}
+        news = {
+            name: committed
+            for name, (_, committed) in begins.items()
+            if committed is not None and name not in resets and committed != stored[name].committed
+        }
+        for name, (found, _) in begins.items():
+            if found.why is not Why.COMMITTED:
+                event = _EVENTS[found.why]
+                log.info(event, source=self._source, partition=name, offset=found.offset)
+        if resets:
+            await self._positions.reset(self._source, resets)
+        if news:
+            await self._positions.committed(self._source, news)
+
+
+def _place_of(record: object) -> tuple[int, int]:
+    """Offset and timestamp of a record, or of the message made of it."""
+    attributes = getattr(record, "attributes", None)
+    if attributes is not None:
+        stamp = getattr(record, "timestamp_ms", None)
+        return int(attributes["offset"]), -1 if stamp is None else int(stamp)
+    return int(record.offset), int(record.timestamp)  # type: ignore[attr-defined]
+
+
+_EVENTS = {
+    Why.CRASH_TAIL: "stored_messages_skipped",
+    Why.WENT_ON: "another_member_went_on",
+    Why.REWOUND: "offsets_rewound",
+    Why.EXPIRED: "offsets_expired",
+    Why.ANEW: "topic_made_anew",
+    Why.FIRST: "partition_begun",
+}

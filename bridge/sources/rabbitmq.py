@@ -1,0 +1,191 @@
+"""A source of messages from RabbitMQ queues; the parts of it have files of their own, ``rabbitmq_*``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import aiormq
+import structlog
+from aiormq.exceptions import AMQPError
+
+from bridge.errors import SourceLost
+from bridge.sources.rabbitmq_acks import RabbitAcks, RabbitBatch
+from bridge.sources.rabbitmq_connection import address, explain, ssl_context
+from bridge.sources.rabbitmq_frames import DeliveryTransport
+from bridge.sources.rabbitmq_properties import message_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from aiormq.abc import AbstractChannel, AbstractConnection
+
+    from bridge.sources.rabbitmq_frames import Delivery
+    from bridge.sources.rabbitmq_settings import RabbitSettings
+
+log = structlog.get_logger(__name__)
+
+CLOSE_SECONDS = 5.0  # the longest that the broker may hold up ``close``
+_FAILURES = (AMQPError, OSError, TimeoutError, ValueError, RuntimeError)
+
+
+class RabbitSource:
+    """A consumer of queues; see bridge.sources.base.Source for the contract."""
+
+    def __init__(self, name: str, settings: RabbitSettings) -> None:
+        self.name = name
+        self._settings = settings
+        self._link: _Link | None = None
+        self._number = 0  # counts the connections
+
+    @property
+    def connected(self) -> bool:
+        """Between a successful ``open`` and the loss of the connection, or ``close``."""
+        return self._link is not None and self._link.lost is None
+
+    @property
+    def assigned(self) -> Collection[str]:
+        """The queues that are consumed now."""
+        return self._settings.names if self.connected else []
+
+    @property
+    def lag(self) -> Mapping[str, int]:
+        """Nothing: the broker tells how long a queue is only when asked."""
+        return {}
+
+    async def open(self) -> None:
+        """Connect, see to the queues, consume. Raises SourceLost."""
+        self._number += 1
+        link = _Link(self.name)
+        try:
+            await link.connect(self._settings)
+            for queue in self._settings.names:
+                await link.topology(queue, self._settings)
+            for queue in self._settings.names:
+                await link.consume(queue, self._settings)
+        except BaseException as error:
+            await link.close()
+            if isinstance(error, _FAILURES):
+                raise SourceLost(f"{self.name}: {explain(error)}") from error
+            raise
+        self._link = link
+
+    async def receive(self) -> RabbitBatch:
+        """What has arrived, of all queues. Raises SourceLost."""
+        while True:
+            link = self._link
+            if link is None:
+                raise SourceLost(f"{self.name} is closed")
+            if link.lost is not None:
+                raise SourceLost(f"{self.name}: {link.lost}")
+            if arrived := link.take(self._settings.max_records):
+                return self._batch(link, arrived)
+            await link.wait()
+
+    async def close(self) -> None:
+        """Let go; the broker takes back what is not acknowledged."""
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+
+    def _batch(self, link: _Link, arrived: list[Delivery]) -> RabbitBatch:
+        body_hash = self._settings.identity == "body-hash"
+        queues, number = link.queues, self._number
+        messages = [
+            message_of(self.name, queues[delivery.consumer_tag], delivery, number, body_hash=body_hash)
+            for delivery in arrived
+        ]
+        return RabbitBatch(messages, link.acks.give(arrived[0].tag, arrived[-1].tag), link.acks)
+
+
+class _Link:
+    """What belongs to one connection and ends with it. Every wait for the broker has a limit."""
+
+    def __init__(self, source: str) -> None:
+        self.lost: str | None = None  # why it is of no more use
+        self.queues: dict[bytes, str] = {}  # by consumer tag
+        self.acks: RabbitAcks
+        self._source = source
+        self._arrival = asyncio.Event()
+        self._transport: DeliveryTransport | None = None
+        self._connection: AbstractConnection | None = None
+        self._channel: AbstractChannel | None = None
+
+    async def connect(self, settings: RabbitSettings) -> None:
+        """Open a connection and a channel."""
+        url = address(settings)
+        transport = self._transport = DeliveryTransport(ssl_context(settings, url), self._arrival.set)
+        limit = settings.timeout_seconds
+        async with asyncio.timeout(limit):
+            connection = self._connection = await aiormq.connect(url, transport_factory=transport)
+            channel = self._channel = await connection.channel(publisher_confirms=False)
+        connection.closing.add_done_callback(self._closed)
+        channel.closing.add_done_callback(self._closed)
+        channel.on_consumer_cancel_callbacks.add(self._cancelled)
+        transport.reader.channel = channel.number
+        self.acks = RabbitAcks(channel, limit, self._lose)
+        await channel.basic_qos(prefetch_count=settings.prefetch, timeout=limit)
+
+    async def topology(self, queue: str, settings: RabbitSettings) -> None:
+        """See that the queue is there, or declare and bind it."""
+        channel, limit = self._open_channel(), settings.timeout_seconds
+        declare = settings.declare
+        if declare is None:
+            await channel.queue_declare(queue, passive=True, timeout=limit)
+        else:
+            arguments: dict[str, Any] = dict(declare.all_arguments())
+            await channel.queue_declare(queue, durable=declare.durable, arguments=arguments, timeout=limit)
+        for bind in settings.bind:
+            await channel.queue_bind(queue, bind.exchange, bind.routing_key, timeout=limit)
+
+    async def consume(self, queue: str, settings: RabbitSettings) -> None:
+        """Begin to consume. A broker can leave this unanswered for ever, for one with a broken quorum queue."""
+        tag = f"{settings.name}-{len(self.queues)}"
+        self.queues[tag.encode()] = queue
+        await self._open_channel().basic_consume(queue, _never, consumer_tag=tag, timeout=settings.timeout_seconds)
+
+    def take(self, count: int) -> list[Delivery]:
+        """The first of what has arrived, out of it."""
+        reader = self._transport.reader if self._transport else None
+        if reader is None or not reader.arrived:
+            self._arrival.clear()
+            return []
+        taken = reader.arrived[:count]
+        del reader.arrived[:count]
+        return taken
+
+    async def wait(self) -> None:
+        """Until something arrives, or the link is lost."""
+        await self._arrival.wait()
+
+    async def close(self) -> None:
+        """The channel first: its close follows the acknowledgements that are on their way."""
+        self._lose("closed")
+        for part in (self._channel, self._connection):
+            if part is not None and not part.is_closed:
+                with contextlib.suppress(*_FAILURES, asyncio.InvalidStateError):
+                    async with asyncio.timeout(CLOSE_SECONDS):
+                        await part.close()
+
+    def _open_channel(self) -> AbstractChannel:
+        if self._channel is None:
+            raise RuntimeError("not connected")
+        return self._channel
+
+    def _lose(self, reason: str) -> None:
+        self.lost = self.lost or reason
+        self._arrival.set()
+
+    def _closed(self, future: asyncio.Future[Any]) -> None:
+        error = None if future.cancelled() else future.exception()
+        self._lose(f"the connection ended: {explain(error)}" if error else "the connection ended")
+
+    def _cancelled(self, frame: aiormq.spec.Basic.Cancel) -> None:
+        """The broker took a consumer away: its queue was deleted, or moved to another node."""
+        queue = self.queues.get((frame.consumer_tag or "").encode(), "?")
+        self._lose(f"the broker cancelled the consumer of queue {queue}: it was deleted or has moved")
+
+
+async def _never(_: object) -> None:
+    """Deliveries are taken out of the stream before aiormq would call a consumer."""

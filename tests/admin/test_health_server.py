@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from threading import Thread
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from bridge import logs
+from bridge.admin import server as module
+from bridge.admin.server import HealthServer, Readiness
+from bridge.admin.settings import HealthSettings
+from bridge.errors import ConfigError
+from bridge.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@dataclass
+class Process:
+    """A health server whose answers the test decides."""
+
+    state: Readiness = field(default_factory=lambda: Readiness(started=True))
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics(CollectorRegistry())
+        self.server = HealthServer(HealthSettings(host="127.0.0.1", port=0), self.metrics, lambda: self.state)
+
+    @property
+    def url(self) -> str:
+        host, port = self.server.address
+        return f"http://{host}:{port}"
+
+    async def get(self, path: str, **headers: str) -> httpx.Response:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return await client.get(self.url + path, headers=headers)
+
+
+@pytest.fixture
+async def process() -> AsyncIterator[Process]:
+    process = Process()
+    await process.server.start()
+    yield process
+    await process.server.stop()
+
+
+PROBES = ("/livez", "/startupz", "/readyz")
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (Readiness(started=False, waiting_for=("the outbox",)), (200, 503, 503)),
+        (Readiness(started=False), (200, 503, 503)),
+        (Readiness(started=True, waiting_for=("shutdown",)), (200, 200, 503)),
+        (Readiness(started=True), (200, 200, 200)),
+    ],
+)
+async def test_probes_tell_the_state_of_this_process(
+    process: Process, state: Readiness, expected: tuple[int, ...]
+) -> None:
+    """Alive while the loop answers; started once; ready while nothing is waited for."""
+    process.state = state
+    assert expected == tuple([(await process.get(path)).status_code for path in PROBES])
+
+
+async def test_a_probe_that_fails_says_why(process: Process) -> None:
+    """Kubernetes shows the body in the Pod's events; a secret in it is masked."""
+    logs.redact.add(["pa55word"])
+    process.state = Readiness(started=True, waiting_for=("the outbox", "amqp://u:pa55word@host"))
+    answer = await process.get("/readyz")
+    logs.redact.clear()
+    assert answer.text == "waiting for the outbox, amqp://u:[secret]@host\n"
+
+
+async def test_a_loop_that_is_stuck_answers_no_probe(process: Process) -> None:
+    """Then the kubelet's probe fails by its time limit, and it starts the process anew."""
+    answers: list[int | None] = []
+
+    def ask() -> None:
+        connection = HTTPConnection(*process.server.address, timeout=0.3)
+        try:
+            connection.request("GET", "/livez")
+            answers.append(connection.getresponse().status)
+        except TimeoutError:
+            answers.append(None)
+        finally:
+            connection.close()
+
+    stuck = Thread(target=ask)
+    stuck.start()
+    stuck.join()  # this blocks the loop, as a defect would
+    await asyncio.to_thread(ask)
+    assert answers == [None, 200]
+
+
+async def test_metrics_come_in_both_formats(process: Process) -> None:
+    """OpenMetrics to who asks for it, the text format to everybody else."""
+    process.metrics.received("orders", 3, 10)
+    plain = await process.get("/metrics")
+    assert plain.headers["content-type"].startswith("text/plain")
+    assert 'workflow_bridge_source_messages_received_total{source="orders"} 3.0' in plain.text
+    modern = await process.get("/metrics", accept="application/openmetrics-text; version=1.0.0")
+    assert modern.headers["content-type"].startswith("application/openmetrics-text")
+    assert modern.text.endswith("# EOF\n")
+    names = {family.name for family in text_string_to_metric_families(modern.text)}  # type: ignore[no-untyped-call]
+    assert "workflow_bridge_source_messages_received" in names
+
+
+async def test_nothing_else_is_served(process: Process) -> None:
+    """Unknown paths and methods that change something are refused; the server does not name itself."""
+    async with httpx.AsyncClient(base_url=process.url, trust_env=False) as client:
+        assert [(await client.get(path)).status_code for path in ("/", "/docs", "/livez/x")] == [404, 404, 404]
+        assert [(await client.request(method, "/livez")).status_code for method in ("POST", "PUT", "DELETE")] == [
+            405
+        ] * 3
+        answer = await client.get("/livez")
+    assert "server" not in answer.headers
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_signals_stay_with_the_process() -> None:
+    """The listener installs no signal handler of its own and takes none away."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    process = Process()
+    await process.server.start()
+    during = {number: signal.getsignal(number) for number in before}
+    await process.server.stop()
+    assert before == during
+    assert before == {number: signal.getsignal(number) for number in before}
+
+
+async def test_an_address_in_use_is_a_problem_of_the_configuration(process: Process) -> None:
+    """The process is not ended from inside a library; the port is named."""
+    port = process.server.address[1]
+    second = HealthServer(HealthSettings(host="127.0.0.1", port=port), process.metrics, lambda: process.state)
+    with pytest.raises(ConfigError, match=rf"health: cannot listen on 127\.0\.0\.1:{port}: Address already in use"):
+        await second.start()
+    await second.stop()
+
+
+async def test_stop_frees_the_port_and_may_be_called_again() -> None:
+    """Also while somebody holds an idle connection."""
+    process = Process()
+    await process.server.stop()
+    await process.server.start()
+    address = process.server.address
+    _, writer = await asyncio.open_connection(*address)
+    await asyncio.wait_for(process.server.stop(), 5)
+    await process.server.stop()
+    socket.create_server(address).close()
+    writer.close()
+
+
+async def test_idle_connections_cannot_keep_a_probe_out(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When there are too many the oldest is closed, and the next probe is answered."""
+    monkeypatch.setattr(module, "MAX_CONNECTIONS", 3)
+    idle = [await asyncio.open_connection(*process.server.address) for _ in range(5)]
+    assert (await process.get("/livez")).status_code == 200
+    for reader, _ in idle[:2]:
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await asyncio.wait_for(reader.readexactly(1), 5)
+    for _, writer in idle:
+        writer.close()
+
+
+async def test_half_a_request_is_not_waited_for_without_end(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that never finishes its headers is disconnected."""
+    monkeypatch.setattr(module, "CONNECTION_SECONDS", 0.05)
+    reader, writer = await asyncio.open_connection(*process.server.address)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow:")
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+
+
+async def test_a_head_without_end_is_refused(process: Process) -> None:
+    """Memory for one request is bounded."""
+    reader, writer = await asyncio.open_connection(*process.server.address)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Big: " + b"x" * 200_000)
+    assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 400")
+    writer.close()

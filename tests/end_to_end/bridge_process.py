@@ -1,0 +1,97 @@
+"""A real bridge in a process of its own, that tests start, kill and stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Self
+
+from tests.services.ports import free_ports
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+START_SECONDS = 30
+STOP_SECONDS = 30
+
+
+class BridgeProcess:
+    """``workflow-bridge run`` with a configuration and a folder of its own; restarts on the same outbox."""
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        """config: without ``health``; an outbox of type sqlite gets a file in ``folder``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (self.port,) = free_ports(1)
+        self.outbox = folder / "outbox.db"
+        self.log = folder / "bridge.log"
+        self.config_file = folder / "bridge.json"
+        config = {**config, "health": {"host": "127.0.0.1", "port": self.port}, "log": {"format": "json"}}
+        if config.get("outbox", {}).get("type", "sqlite") == "sqlite":
+            config["outbox"] = {"type": "sqlite", "path": str(self.outbox), **config.get("outbox", {})}
+        self.config_file.write_text(json.dumps(config, indent=1))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start, and return when it says that it is ready."""
+        command = [sys.executable, "-m", "bridge", "run", "--config", str(self.config_file)]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "CI": "true"})
+        deadline = time.monotonic() + START_SECONDS
+        while not self.answers("/readyz"):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the bridge did not start:\n{self.log.read_text()[-4000:]}")
+            time.sleep(0.02)
+        return self
+
+    def answers(self, path: str) -> bool:
+        """Whether a probe succeeds."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2):
+                return True
+        except (OSError, urllib.error.HTTPError):
+            return False
+
+    def metrics(self) -> dict[str, float]:
+        """All samples: "name{labels}" -> value."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+    def stored(self) -> int:
+        """Entries in the sqlite outbox that are not delivered yet, read from the file."""
+        with closing(sqlite3.connect(f"file:{self.outbox}?mode=ro", uri=True)) as database:
+            counts = [database.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("ready", "later")]  # noqa: S608
+        return sum(counts)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOP_SECONDS)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def events(self) -> list[dict[str, Any]]:
+        """The log, line by line."""
+        lines = self.log.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]

@@ -1,0 +1,430 @@
+"""What every outbox does; where they differ, ``subject.durable`` says so."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import pytest
+
+from bridge.call import HIGH, Operation
+from bridge.errors import OutboxError
+from bridge.message import Message, Position, Stored
+from bridge.outbox.base import DeadLetter, Depth, Entry, Queue, Verdict
+from tests.outbox.subjects import ORDERS, POLICY, START_MS, Subject, call, create, event, ids, intake_of, message, soon
+
+DELIVERED, RETRY, PARK, DEAD = Verdict.DELIVERED, Verdict.RETRY, Verdict.PARK, Verdict.DEAD
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+async def test_entries_come_in_order_of_arrival(subject: Subject) -> None:
+    """``pending`` reads a queue on from any entry, never more than asked for."""
+    await subject.store(*(create(n, f"i{n}") for n in range(5)))
+    await subject.store(*(create(n, f"i{n}") for n in range(5, 9)))
+    first = await subject.pending(limit=3)
+    rest = await subject.pending(after=first[-1].seq)
+    assert ids(first) == ["0", "1", "2"]
+    assert ids(rest) == ["3", "4", "5", "6", "7", "8"]
+    assert await subject.pending(after=rest[-1].seq) == []
+
+
+async def test_an_entry_has_all_that_the_call_had(subject: Subject) -> None:
+    """Every field of a call, and what dispatch needs of its message."""
+    given = call("i1", Operation.EVENT, workflow="pay", lane="customer-7", priority=HIGH, not_before_ms=START_MS - 5)
+    await subject.store((message(3, timestamp_ms=None), given))
+    [entry] = await subject.pending(Queue("main", ""))
+    assert entry == Entry(
+        entry.seq, "event", "main", "pay", "i1", "paid", b'{"id":"i1"}', POLICY, "customer-7", HIGH, START_MS - 5,
+        "orders", "shop.orders/0/3", START_MS, START_MS, 0,
+    )  # fmt: skip
+    assert entry.queue == Queue("main", "")
+
+
+async def test_queues_do_not_touch_each_other(subject: Subject) -> None:
+    """One queue per target and workflow, one per target for calls with a lane of their own."""
+    await subject.store(
+        create(1, "a"),
+        create(2, "a", workflow="other"),
+        create(3, "a", target="second"),
+        create(4, "a", lane="own"),
+        create(5, "b"),
+    )
+    names = [ORDERS, Queue("main", "other"), Queue("second", "fulfil-order"), Queue("main", "")]
+    assert set(subject.outbox.queues()) == set(names)
+    assert [ids(await subject.pending(name)) for name in names] == [["1", "5"], ["2"], ["3"], ["4"]]
+    assert await subject.pending(Queue("main", "unknown")) == []
+
+
+async def test_an_empty_queue_is_not_among_those_with_entries(subject: Subject) -> None:
+    """``queues`` forgets a queue with its last entry."""
+    await subject.store(create(1, "a"))
+    await subject.settle(DELIVERED, *await subject.pending())
+    assert list(subject.outbox.queues()) == []
+
+
+async def test_depth_counts_every_change(subject: Subject) -> None:
+    """Ready, later and dead, and the arrival of the oldest."""
+    assert subject.outbox.depth() == Depth(0, 0, 0, 0)
+    await subject.store(*(create(n, f"i{n}") for n in range(6)), create(6, "x", not_before_ms=START_MS + 10))
+    assert subject.outbox.depth() == Depth(6, 1, 0, START_MS)
+    entries = await subject.pending()
+    await subject.settle(DELIVERED, entries[0], entries[2])
+    await subject.settle(RETRY, entries[1], at_ms=START_MS + 5)
+    await subject.settle(PARK, entries[3], at_ms=START_MS + 5)
+    await subject.settle(DEAD, entries[4], reason="rejected")
+    dead = 1 if subject.durable else 0
+    assert subject.outbox.depth() == Depth(1, 3, dead, START_MS)
+    subject.clock.now_ms += 5
+    assert len(await subject.due()) == 2
+    assert subject.outbox.depth() == Depth(3, 1, dead, START_MS)
+
+
+async def test_settling_what_is_gone_does_nothing(subject: Subject) -> None:
+    """A verdict that comes twice changes nothing the second time."""
+    await subject.store(create(1, "a"), create(2, "b"))
+    first, second = await subject.pending()
+    await subject.settle(DELIVERED, first)
+    for verdict in Verdict:
+        await subject.settle(verdict, first)
+    assert await subject.pending() == [second]
+    assert subject.outbox.depth() == Depth(1, 0, 0, START_MS)
+    assert subject.dead_letters() == []
+
+
+# --- lanes -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_retry_holds_its_lane(subject: Subject) -> None:
+    """Nothing of the lane is given before the retried entry is delivered; other lanes go on."""
+    await subject.store(create(1, "a"), create(2, "b"))
+    [held, other] = await subject.pending()
+    await subject.settle(RETRY, held, at_ms=START_MS + 1_000)
+    await subject.store(event(3, "a"), event(4, "b"), create(5, "a"))
+    assert ids(await subject.pending(after=other.seq)) == ["4"]
+    subject.clock.now_ms += 1_000
+    [again] = await subject.due()
+    assert again == held._replace(attempts=1)
+    await subject.store(event(6, "a"))
+    assert ids(await subject.pending(after=other.seq)) == ["4"]
+    assert await subject.due() == []
+    await subject.settle(DELIVERED, again)
+    assert ids(await subject.due()) == ["3", "5", "6"]
+    assert await subject.due() == []
+
+
+@pytest.mark.parametrize("verdict", [DELIVERED, DEAD])
+async def test_a_lane_goes_on_when_its_holder_is_gone(subject: Subject, verdict: Verdict) -> None:
+    """Delivered or dead: what came after it is due, in order of arrival, however much it is."""
+    await subject.store(create(0, "a"))
+    [holder] = await subject.pending()
+    await subject.settle(RETRY, holder, at_ms=START_MS)
+    await subject.store(*(event(n, "a") for n in range(1, 101)))
+    assert await subject.pending(after=holder.seq) == []
+    [holder] = await subject.due()
+    await subject.settle(verdict, holder, reason="x")
+    came: list[str] = []
+    while given := await subject.due():
+        came += ids(given)
+        for entry in given:
+            await subject.settle(DELIVERED, entry)
+    assert came == [str(n) for n in range(1, 101)]
+    assert subject.outbox.depth()[:2] == (0, 0)
+
+
+async def test_what_was_read_before_the_retry_can_be_handed_back(subject: Subject) -> None:
+    """Entries settled RETRY behind another keep their place, and their attempts where none was made."""
+    await subject.store(*(event(n, "a") for n in range(4)))
+    first, *others = await subject.pending()
+    await subject.settle(RETRY, first, at_ms=START_MS + 100)
+    await subject.settle(RETRY, *others, at_ms=START_MS + 10, attempted=False)
+    subject.clock.now_ms += 50
+    assert await subject.due() == []
+    subject.clock.now_ms += 50
+    [again] = await subject.due()
+    assert (ids([again]), again.attempts) == (["0"], 1)
+    await subject.settle(DELIVERED, again)
+    for expected in ("1", "2", "3"):
+        given = [entry for entry in await subject.due() if entry.attempts == 0]
+        assert ids(given)[:1] == [expected]
+        await subject.settle(DELIVERED, given[0])
+        for entry in given[1:]:
+            await subject.settle(RETRY, entry, at_ms=START_MS, attempted=False)
+
+
+async def test_a_parked_event_lets_only_creates_pass(subject: Subject) -> None:
+    """Events and status changes keep their order behind it; the create that it waits for does not wait."""
+    await subject.store(event(1, "a"))
+    [parked] = await subject.pending()
+    await subject.settle(PARK, parked, at_ms=START_MS + 60_000)
+    await subject.store(event(2, "a"), create(3, "a"), event(4, "a"))
+    [made] = await subject.pending(after=parked.seq)
+    assert ids([made]) == ["3"]
+    await subject.settle(DELIVERED, made)
+    assert await subject.due() == []
+    await soon(subject.outbox.unpark(ORDERS, ["a", "unknown"]))
+    [parked] = await subject.due()
+    assert (ids([parked]), parked.attempts) == (["1"], 1)
+    await subject.settle(DELIVERED, parked)
+    assert ids(await subject.due()) == ["2", "4"]
+
+
+async def test_unpark_concerns_parked_entries_of_these_lanes(subject: Subject) -> None:
+    """Retries, delays and other lanes keep their times."""
+    await subject.store(*(event(n, instance) for n, instance in enumerate("abc")))
+    await subject.store(event(3, "d", not_before_ms=START_MS + 60_000))
+    retried, parked, other = await subject.pending()
+    await subject.settle(RETRY, retried, at_ms=START_MS + 60_000)
+    await subject.settle(PARK, parked, other, at_ms=START_MS + 60_000)
+    await soon(subject.outbox.unpark(ORDERS, ["a", "b", "d"]))
+    assert ids(await subject.due()) == ["1"]
+
+
+async def test_a_delayed_entry_does_not_hold_its_lane(subject: Subject) -> None:
+    """It is given when its time has come, and not before."""
+    await subject.store(create(1, "a", not_before_ms=START_MS + 1_000), event(2, "a"), create(3, "b"))
+    assert ids(await subject.pending()) == ["2", "3"]
+    assert subject.outbox.next_due_ms() == START_MS + 1_000
+    subject.clock.now_ms += 999
+    assert await subject.due() == []
+    subject.clock.now_ms += 1
+    assert ids(await subject.due()) == ["1"]
+    assert await subject.due() == []
+    assert subject.outbox.next_due_ms() is None
+
+
+async def test_a_delayed_entry_does_not_overtake_what_was_not_read_yet(subject: Subject) -> None:
+    """Once due it takes its place in order of arrival, also behind a backlog."""
+    await subject.store(create(1, "a"), create(2, "b"), create(3, "a", not_before_ms=START_MS + 10), create(4, "a"))
+    [first] = await subject.pending(limit=1)
+    subject.clock.now_ms += 10
+    given = ids(await subject.due()) + ids(await subject.pending(after=first.seq))
+    assert given == ["2", "3", "4"]
+
+
+async def test_due_keeps_order_and_bounds(subject: Subject) -> None:
+    """By time, at most as many as asked for, each once."""
+    await subject.store(*(create(n, f"i{n}", not_before_ms=START_MS + 10 - n) for n in range(5)))
+    subject.clock.now_ms += 10
+    given = [ids(await subject.due(limit=2)) for _ in range(4)]
+    assert [sorted(some) for some in given] == [["3", "4"], ["1", "2"], ["0"], []]
+
+
+async def test_retry_after_retry_counts_attempts(subject: Subject) -> None:
+    """Each call that was made counts; what was put off without a call does not."""
+    await subject.store(create(1, "a"))
+    [entry] = await subject.pending()
+    for attempted in (True, False, True):
+        await subject.settle(RETRY, entry, at_ms=START_MS, attempted=attempted)
+        [entry] = await subject.due()
+    assert entry.attempts == 2
+
+
+async def test_many_lanes_of_one_queue_are_held_at_once(subject: Subject) -> None:
+    """Each lane waits for its own holder only."""
+    await subject.store(*(create(n, f"i{n}") for n in range(50)))
+    entries = await subject.pending()
+    await subject.settle(RETRY, *entries[::2], at_ms=START_MS + 5)
+    await subject.settle(DELIVERED, *entries[1::2])
+    await subject.store(*(event(50 + n, f"i{n}") for n in range(50)))
+    assert ids(await subject.pending(after=entries[-1].seq)) == [str(50 + n) for n in range(1, 50, 2)]
+    subject.clock.now_ms += 5
+    again = await subject.due()
+    assert len(again) == 25
+    await subject.settle(DELIVERED, *again)
+    assert sorted(ids(await subject.due())) == sorted(str(50 + n) for n in range(0, 50, 2))
+
+
+# --- dead letters ----------------------------------------------------------------------------------------------------
+
+EVERY_TYPE = (
+    ("bytes", b"\x00\xff\xfe"),
+    ("text", "grün"),
+    ("text", "again"),
+    ("bytes", b""),
+    ("int", -(2**63)),
+    ("float", 0.1),
+    ("inf", math.inf),
+    ("true", True),
+    ("false", False),
+    ("none", None),
+    ("", "an empty name"),
+    ("lone", "\ud800"),
+    ("huge", 2**70),
+)
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        message(1, b'{"order_id": 1}', EVERY_TYPE),
+        message(1, None, key=None, timestamp_ms=None, attributes={}),
+        message(1, b"", redelivered=True, has_identity=False, attributes={"exchange": "e", "routing_key": "grün"}),
+        message(1, b"\x00\xff" * 5_000, key=b"\x00"),
+    ],
+    ids=["every header type", "tombstone", "empty", "binary"],
+)
+@pytest.mark.parametrize("fitting", [True, False], ids=["body inside the call's", "body apart"])
+async def test_a_dead_letter_has_its_whole_original(subject: Subject, original: Message, fitting: bool) -> None:  # noqa: FBT001
+    """Also after retries: body, key, headers with types and order, coordinates, byte for byte."""
+    body = b'{"id":"a","params":%s}' % (original.body or b"null") if fitting else b"{}"
+    sent = call("a", body=body)
+    await subject.store((original, sent), positions={"shop.orders/0": Position(1, START_MS)})
+    [entry] = await subject.pending()
+    for _ in range(2):
+        await subject.settle(RETRY, entry, at_ms=START_MS)
+        [entry] = await subject.due()
+    await subject.settle(DEAD, entry, reason="rejected", detail="no such field")
+    expected = DeadLetter(original, "rejected", "no such field", "order-created", sent, 3, START_MS)
+    assert subject.dead_letters() == [expected]
+    assert [type(value) for _, value in subject.dead_letters()[0].message.headers] == [
+        type(value) for _, value in original.headers
+    ]
+
+
+async def test_calls_of_one_message_share_its_original(subject: Subject) -> None:
+    """Each of them can die with it, whatever became of the others."""
+    original = message(1, b"[1, 2, 3]", EVERY_TYPE)
+    calls = [call(name, workflow=workflow) for name in "abc" for workflow in ("pick", "pack")]
+    await subject.store(create(0, "x"), *((original, one) for one in calls), create(2, "y"))
+    pick, pack = await subject.pending(Queue("main", "pick")), await subject.pending(Queue("main", "pack"))
+    await subject.settle(DELIVERED, pick[0], pack[2])
+    await subject.settle(DEAD, pick[1], reason="rejected")
+    await subject.settle(RETRY, *pack[:2], at_ms=START_MS)
+    await subject.settle(DEAD, *await subject.due(), reason="rejected")
+    await subject.settle(DEAD, pick[2], reason="rejected")
+    letters = subject.dead_letters()
+    assert [letter.call for letter in letters] == [calls[2], calls[1], calls[3], calls[4]]
+    assert [letter.message for letter in letters] == [original] * 4
+
+
+async def test_dead_letters_of_a_batch_are_kept_with_it(subject: Subject) -> None:
+    """What never became a call, and what could not be rendered, has its reason, rule and call."""
+    letters = [
+        DeadLetter(message(1, b"\xff", EVERY_TYPE), "undecodable", "not JSON", died_ms=START_MS),
+        DeadLetter(message(2), "no_identity", "", "order-created", call("b"), 0, START_MS),
+    ]
+    await subject.store(create(3, "c"), dead=letters)
+    if not subject.durable:
+        await soon(subject.published.confirmed.wait())
+    assert subject.dead_letters() == letters
+    assert ids(await subject.pending()) == ["3"]
+
+
+# --- receipts and room -----------------------------------------------------------------------------------------------
+
+
+async def test_a_receipt_resolves_when_the_broker_may_forget(subject: Subject) -> None:
+    """Stored, or delivered: nothing less; and as often as somebody asks."""
+    receipt = await subject.outbox.add(intake_of(create(1, "a"), create(2, "b")))
+    waiting = [asyncio.ensure_future(receipt.wait()) for _ in range(2)]
+    if not subject.durable:
+        first, second = await subject.pending()
+        await subject.settle(DELIVERED, first)
+        assert not any(task.done() for task in waiting)
+        await subject.settle(DELIVERED, second)
+    waiting[0].cancel()
+    await soon(waiting[1])
+    await soon(receipt.wait())
+
+
+async def test_a_batch_without_calls_needs_no_delivery(subject: Subject) -> None:
+    """Nothing matched: the broker may forget it, and its positions are known."""
+    receipt = await subject.outbox.add(intake_of(positions={"shop.orders/0": Position(7, START_MS)}))
+    await soon(receipt.wait())
+    known = await soon(subject.outbox.stored("orders", ["shop.orders/0"]))
+    assert known == {"shop.orders/0": Stored(Position(7, START_MS), None)}
+
+
+async def test_add_waits_while_there_is_no_room(subject: Subject) -> None:
+    """``max_entries`` holds intake back until something is delivered, and keeps the order of the batches."""
+    await subject.reopen(max_entries=2)
+    await subject.store(create(1, "a"), create(2, "b"))
+    waiting = [asyncio.ensure_future(subject.outbox.add(intake_of(create(n, f"i{n}")))) for n in (3, 4)]
+    done, _ = await asyncio.wait(waiting, timeout=0.05)
+    assert not done
+    first, second = await subject.pending()
+    await subject.settle(DELIVERED, first)
+    await soon(waiting[0])
+    await subject.settle(DELIVERED, second)
+    receipt = await soon(waiting[1])
+    if subject.durable:
+        await soon(receipt.wait())
+    assert ids(await subject.pending()) == ["3", "4"]
+
+
+async def test_a_closed_outbox_says_so(subject: Subject) -> None:
+    """Calls raise instead of waiting; closing twice is no error."""
+    await subject.outbox.close()
+    await subject.outbox.close()
+    with pytest.raises(OutboxError):
+        await soon(subject.outbox.add(intake_of(create(1, "a"))))
+    with pytest.raises(OutboxError):
+        await soon(subject.outbox.wait_for_work())
+
+
+# --- waking ----------------------------------------------------------------------------------------------------------
+
+
+async def test_wait_for_work_returns_for_new_entries(subject: Subject) -> None:
+    """At once for what came before the call, and once for what came."""
+    await subject.store(create(1, "a"))
+    await soon(subject.outbox.wait_for_work())
+    waiting = asyncio.ensure_future(subject.outbox.wait_for_work())
+    done, _ = await asyncio.wait([waiting], timeout=0.05)
+    assert not done
+    await subject.store(create(2, "b"))
+    await soon(waiting)
+
+
+async def test_wait_for_work_returns_when_something_is_due(subject: Subject) -> None:
+    """For what is parked and freed, for what a lane held back, and for what time brings."""
+    await subject.store(event(1, "a"), event(2, "b"))
+    parked, retried = await subject.pending()
+    await subject.settle(PARK, parked, at_ms=START_MS + 100_000)
+    await subject.settle(RETRY, retried, at_ms=START_MS + 50)
+    await soon(subject.outbox.wait_for_work())
+    waiting = asyncio.ensure_future(subject.outbox.wait_for_work())
+    subject.clock.now_ms += 50  # the timer was set by this clock and runs for as long
+    await soon(waiting)
+    assert ids(await subject.due()) == ["2"]
+    waiting = asyncio.ensure_future(subject.outbox.wait_for_work())
+    await soon(subject.outbox.unpark(ORDERS, ["a"]))
+    await soon(waiting)
+    assert ids(await subject.due()) == ["1"]
+
+
+# --- positions -------------------------------------------------------------------------------------------------------
+
+
+async def test_positions_are_remembered(subject: Subject) -> None:
+    """The last message, and the next offset that the broker was told; unknown partitions are in the answer, too."""
+    partitions = ["shop.orders/0", "shop.orders/1"]
+    receipt = await subject.outbox.add(intake_of(create(1, "a"), positions={"shop.orders/0": Position(1, START_MS)}))
+    await subject.settle(DELIVERED, *(await _given(subject)))
+    await soon(receipt.wait())
+    await subject.outbox.committed("orders", {"shop.orders/0": 2, "shop.orders/1": 9})
+    known = await soon(subject.outbox.stored("orders", [*partitions, "new/0"]))
+    assert known == {
+        "shop.orders/0": Stored(Position(1, START_MS), 2),
+        "shop.orders/1": Stored(None, 9),
+        "new/0": Stored(None, None),
+    }
+    assert await soon(subject.outbox.stored("other", ["shop.orders/0"])) == {"shop.orders/0": Stored(None, None)}
+
+
+async def test_a_reset_forgets_what_was_stored(subject: Subject) -> None:
+    """Somebody moved the group: what is known starts anew at their offset."""
+    receipt = await subject.outbox.add(intake_of(positions={"t/0": Position(50, START_MS), "t/1": Position(5, -1)}))
+    await soon(receipt.wait())
+    await subject.outbox.committed("orders", {"t/0": 51})
+    await soon(subject.outbox.reset("orders", {"t/0": 10}))
+    known = await soon(subject.outbox.stored("orders", ["t/0", "t/1"]))
+    assert known == {"t/0": Stored(None, 10), "t/1": Stored(Position(5, -1), None)}
+
+
+async def _given(subject: Subject) -> list[Entry]:
+    while not (entries := await subject.pending()):
+        await soon(subject.outbox.wait_for_work())
+    return entries

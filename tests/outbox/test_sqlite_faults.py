@@ -1,0 +1,188 @@
+"""The SQLite outbox under kill -9 and on a full disk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bridge.outbox.base import Verdict
+from bridge.outbox.settings import SqliteSettings
+from bridge.outbox.sqlite import SqliteOutbox
+from tests.outbox import storm
+from tests.outbox.subjects import ORDERS, START_MS, Clock, call, create, ids, intake_of, message, soon
+from tests.services.presence import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+ROUNDS = 12
+
+
+class Told:
+    """What the killed processes had been promised, over all rounds."""
+
+    def __init__(self) -> None:
+        self.batches = 0  # stored for certain
+        self.delivered: Counter[int] = Counter()
+        self.dead: Counter[int] = Counter()
+
+    def take(self, line: str) -> None:
+        kind, number = line.split()
+        if kind == "stored":
+            self.batches = max(self.batches, int(number) + 1)
+        else:
+            (self.delivered if kind == "delivered" else self.dead)[int(number)] += 1
+
+
+async def test_kill_9_loses_nothing_that_was_promised(tmp_path: Path) -> None:
+    """At seeded points in mid-load: receipts hold, positions fit the entries, verdicts are neither lost nor undone."""
+    path, told, rng = tmp_path / "outbox.db", Told(), random.Random(20)  # noqa: S311  a test's dice
+    for round_number in range(ROUNDS):
+        await storm_until_killed(path, told, lines=rng.randrange(20, 400), seed=round_number)
+        await check(path, told)
+    assert told.batches > ROUNDS
+    assert len(told.delivered) > 10 * ROUNDS
+    assert len(told.dead) > ROUNDS
+
+
+async def storm_until_killed(path: Path, told: Told, *, lines: int, seed: int) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.outbox.storm", str(path), str(seed), cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    for _ in range(lines):
+        told.take((await soon(process.stdout.readline())).decode())
+    process.kill()
+    rest = await soon(process.stdout.read())
+    for line in rest.decode().splitlines(keepends=True):
+        if line.endswith("\n"):
+            told.take(line)
+    assert await soon(process.wait()) == -9
+
+
+async def check(path: Path, told: Told) -> None:
+    """Each message up to the stored position is exactly one of: pending, later, dead, delivered."""
+    outbox = SqliteOutbox(SqliteSettings(path=path), clock=lambda: START_MS)
+    await outbox.open()
+    stored = (await outbox.stored("orders", ["t/0"]))["t/0"]
+    depth = outbox.depth()
+    await outbox.close()
+    waiting = numbers(path, "SELECT message_id FROM entries UNION ALL SELECT message_id FROM later")
+    dead = numbers(path, "SELECT message_id FROM dead_letters")
+    last = -1 if stored.last is None else stored.last.offset
+    assert last + 1 >= told.batches * storm.BATCH, "a receipt resolved for what is not there"
+    assert (last + 1) % storm.BATCH == 0, "half a batch"
+    assert max(waiting.values(), default=1) == 1, "stored twice"
+    assert max(dead.values(), default=1) == 1, "died twice"
+    assert not waiting.keys() & (told.delivered.keys() | told.dead.keys()), "a verdict was undone"
+    assert told.dead.keys() <= dead.keys(), "a dead letter was lost"
+    assert not waiting.keys() & dead.keys()
+    assert all(number <= last for number in [*waiting, *dead]), "an entry without its position"
+    gone = last + 1 - len(waiting) - len(dead)
+    assert gone >= len(told.delivered), "a delivered one is still there"
+    assert depth.ready + depth.later == len(waiting)
+    assert depth.dead == len(dead)
+
+
+def numbers(path: Path, query: str) -> Counter[int]:
+    from tests.outbox.test_sqlite import rows  # noqa: PLC0415
+
+    return Counter(int(str(message_id).rpartition("/")[2]) for (message_id,) in rows(path, query))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
+        missing("a mount of a small tmpfs (root)")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+async def test_a_full_disk_is_waited_out(small_disk: Path) -> None:
+    """Nothing fails, nothing is reordered: once there is room again the same batches are stored."""
+    ballast = small_disk / "ballast"
+    outbox = SqliteOutbox(SqliteSettings(path=small_disk / "outbox.db", queued_entries=5), clock=Clock())
+    await outbox.open()
+    await soon((await outbox.add(intake_of(create(0, "first")))).wait())
+    fill(ballast)
+    receipts = []
+    adding = None
+    for number in range(1, 100):
+        adding = asyncio.ensure_future(outbox.add(intake_of((message(number), call(f"i{number}", body=b"x" * 20_000)))))
+        done, _ = await asyncio.wait([adding], timeout=0.3)
+        if not done:
+            break  # intake is held back
+        receipts.append(await adding)
+    assert adding is not None
+    assert not adding.done()
+    waiting = asyncio.gather(*(receipt.wait() for receipt in receipts))
+    done, _ = await asyncio.wait([waiting], timeout=0.3)
+    assert not done
+    ballast.unlink()
+    await soon(waiting)
+    await soon((await soon(adding)).wait())
+    assert ids(await outbox.pending(ORDERS, 0, 100)) == [str(n) for n in range(len(receipts) + 2)]
+    await outbox.close()
+
+
+async def test_a_full_disk_at_the_end_does_not_hang(small_disk: Path) -> None:
+    """``close`` returns; the receipt of what could not be written raises."""
+    outbox = SqliteOutbox(SqliteSettings(path=small_disk / "outbox.db"), clock=Clock())
+    await outbox.open()
+    fill(small_disk / "ballast")
+    receipt = await outbox.add(intake_of(create(0, "first", body=b"x" * 100_000)))
+    await soon(outbox.close())
+    with pytest.raises(Exception, match="could not be written"):
+        await soon(receipt.wait())
+
+
+def fill(ballast: Path) -> None:
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"x" * 4096)
+        except OSError:
+            pass
+
+
+async def test_a_disk_that_fails_now_and_then_changes_nothing(tmp_path: Path) -> None:
+    """Every third transaction fails once at its commit: the same group is written again, in order, once."""
+    outbox = SqliteOutbox(SqliteSettings(path=tmp_path / "outbox.db"), clock=Clock())
+    await outbox.open()
+    store = outbox._writer._store
+    commit, count = store.commit, 0
+
+    def sometimes() -> None:
+        nonlocal count
+        count += 1
+        if count % 3 == 0:
+            import sqlite3  # noqa: PLC0415
+
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+        commit()
+
+    store.commit = sometimes  # type: ignore[method-assign]
+    for number in range(12):
+        await soon((await outbox.add(intake_of(create(number, f"i{number % 2}")))).wait())
+        if number == 5:
+            first = (await outbox.pending(ORDERS, 0, 1))[0]
+            await soon(outbox.settle([storm.Settlement(first, Verdict.RETRY, at_ms=START_MS)]))
+    assert count > 12
+    assert ids(await outbox.pending(ORDERS, 0, 100)) == [str(n) for n in range(1, 12, 2)]
+    assert outbox.depth()[:2] == (6, 6)
+    await outbox.close()

@@ -1,0 +1,369 @@
+"""The expression language beyond the specification's cases: errors and their places, our functions, hostile input."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from hashlib import sha256
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.errors import MissingField, RuleError
+from bridge.routing.expression import ExpressionError, compile  # noqa: A004  named like re.compile
+from bridge.routing.names import Names, Variable
+from bridge.routing.parser import RESERVED
+from bridge.routing.values import INT_MAX, Optional, Uint, Value, type_name
+
+BODY = Names("body", {"body": Variable("body")})
+
+
+def value_of(text: str, **env: Value) -> Value:
+    return compile(text).evaluate(env)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "position"),
+    [
+        ("", "an expression is missing", 0),
+        ("1 +", "expected a value, found the end", 3),
+        ("body.a = 3", "equality is written ==", 7),
+        ("${body.a}", "write it without ${ and }", 0),
+        ('"abc', "this string has no end", 0),
+        ('"a\\qb"', "this escape does not exist", 2),
+        ("'\\ud800'", "this is no Unicode character", 1),
+        ("99999999999999999999", "does not fit in 64 bits", 0),
+        ("9223372036854775808", "does not fit in an int", 0),
+        ("1.5u", "a double cannot be unsigned", 0),
+        ("12abc", "a number cannot be followed by a letter", 2),
+        ("body.a ? 1", "expected :", 10),
+        ("[1, 2", "expected ,", 5),
+        ("body.a b", "expected the end of the expression, found b", 7),
+        ("Message{a: 1}", "building protobuf messages is not supported", 7),
+        ("bodi.a == 1", "no variable bodi; did you mean body?", 0),
+        ("body.a-b == 1", 'a field with a hyphen is written ["a-b"]', 7),
+        ("body.frobnicate()", "no function frobnicate", 5),
+        ("body.startswith('a')", "did you mean startsWith?", 5),
+        ("size()", "wrong number of arguments for size", 0),
+        ("has(body)", "has() takes one field", 0),
+        ("body.a.all(1, true)", "the first argument is the name for an element", 11),
+        ("body.a.all(i, v, true)", "all with two variables is not supported", 7),
+        ("body.a.matches('[')", "no regular expression (RE2)", 15),
+        ("timestamp('yesterday')", "this is no timestamp", 10),
+        ("for == 1", "for is a reserved word", 0),
+        ("a &  b", "and is written &&", 2),
+        ("- ! body.a", "expected a value, found !", 2),
+        ("(" * 70 + "1" + ")" * 70, "nested deeper than 64", 64),
+        ("body" + ".a" * 200, "more than 100 selections", 204),
+        ("1" + " - 1" * 5000, "nested too deeply", 0),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(text: str, message: str, position: int) -> None:
+    """What cannot work for any message is refused when the expression is compiled, with its exact place."""
+    with pytest.raises(ExpressionError) as caught:
+        compile(text, BODY)
+    assert message in caught.value.message
+    assert caught.value.position == position
+
+
+def test_a_caret_stands_below_the_mistake() -> None:
+    """The text of an error shows the line at fault and a caret below the place."""
+    with pytest.raises(ExpressionError) as caught:
+        compile("body.a == 1 &&\n\tbody.b = 2 &&\nbody.c == 3", BODY)
+    assert str(caught.value).splitlines()[1:] == ["    \tbody.b = 2 &&", "    \t       ^"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("9223372036854775806 + 1", INT_MAX),
+        ("-9223372036854775808", -(2**63)),
+        ("7 / -2", -3),
+        ("-7 % 3", -1),
+        ("1.0 / 0.0 == double('inf')", True),
+        ("big == 18446744073709551615u", True),
+        ("type(big) == uint", True),
+        ("big > 1", True),
+        ("true == 1", False),
+        ("one == true", False),
+        ("[1, true] == [true, 1]", False),
+        ("true in {1: 'a'}", False),
+        ("1 in {true: 'a'}", False),
+        ("{1: 'a'}[1.0]", "a"),
+        ("1 in [1.0, 'a']", True),
+        ("true in [1]", False),
+        ("'b' in {'b': null}", True),
+        ("name == 'x' ? 1 : 1/0", 1),
+        ("nope.a == 1 || name == 'x'", True),
+        ("name == 'y' && nope.a == 1", False),
+        ("nope.a == 1 && name == 'y'", False),
+        ("[1, 2, 3].all(i, i / (i - 2) < 9)", None),
+        ("[1, 0].exists(i, 1 / i == 1)", True),
+        ("[3, 1, 2].map(i, i > 1, i * 2)", [6, 4]),
+        ("[1, 2].map(i, [3, 4].map(j, i * j))", [[3, 4], [6, 8]]),
+        ("{'a': 1}.map(k, k)", ["a"]),
+        ("row.?missing.orValue(7)", 7),
+        ("row[?'a'].orValue(7)", 1),
+        ("row.?missing.hasValue()", False),
+        ("row.?a.optMap(x, x + 1).orValue(0)", 2),
+        ("[?row.?a, ?row.?b]", [1]),
+        ("{?'a': row.?a, ?'b': row.?b}", {"a": 1}),
+        ("'%s is %d'.format(['a', 2])", "a is 2"),
+        ("string(2.0) + string(2.5)", "22.5"),
+        ("'a,b,,c'.split(',', 2).join('|')", "a|b,,c"),
+        ("  'ÄbC'.lowerAscii()  // a comment", "Äbc"),
+        ("r'\\d+'.size()", 3),
+        ("'''a\n'b'''", "a\n'b"),
+        ("b'\\xff' + b'a'", b"\xffa"),
+        ("base64.encode(b'\\xff') + base64('a')", "/w==YQ=="),
+        ("base64.decode('/w')", b"\xff"),
+        ("json({'a': [1, 2.5, null]})", '{"a":[1,2.5,null]}'),
+        ("duration('90m').getHours()", 1),
+        ("timestamp('2026-03-29T01:30:00Z').getHours('Europe/Berlin')", 3),
+        ("timestamp('2026-03-29T01:30:00Z').getHours('-02:30')", 23),
+        (
+            "string(timestamp('2026-01-01T00:00:00.5Z') - duration('1s'))",
+            "2025-12-31T23:59:59.500Z".replace("00Z", "Z"),
+        ),
+        ("row.package + row['in']", 5),
+    ],
+)
+def test_values(text: str, expected: Value) -> None:
+    """A table of facts of the language."""
+    env = {"big": 2**64 - 1, "one": 1, "name": "x", "row": {"a": 1, "package": 2, "in": 3}}
+    if expected is None:
+        with pytest.raises(RuleError):
+            value_of(text, **env)
+        return
+    assert value_of(text, **env) == expected
+    assert type_name(value_of(text, **env)) == type_name(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9223372036854775807 + 1",
+        "-9223372036854775807 - 2",
+        "9223372036854775807 * 2",
+        "-(-9223372036854775808)",
+        "-9223372036854775808 / -1",
+        "0u - 1u",
+        "18446744073709551615u + 1u",
+        "1 / 0",
+        "1 % 0",
+        "1 + 1u",
+        "1 + 1.0",
+        "1 + '1'",
+        "'a' < 1",
+        "true < 1",
+        "!1",
+        "1 && true",
+        "null + 1",
+        "int('1x')",
+        "int(1e300)",
+        "'a'.substring(2)",
+        "b'\\xff' + 'a'",
+        "string(b'\\xff')",
+        "string(null)",
+        "safe_id(null)",
+        "{[1]: 2}",
+        "{'a': 1, 'a': 2}",
+        "optional.none().value()",
+        "'a'.matches(pattern)",
+        "json(double('nan'))",
+    ],
+)
+def test_runtime_errors(text: str) -> None:
+    """An operation without a result is a RuleError that is not a missing field."""
+    with pytest.raises(RuleError) as caught:
+        value_of(text, pattern="(")
+    assert not isinstance(caught.value, MissingField)
+
+
+@pytest.mark.parametrize("text", ["a.b", "a['b']", "a.b.c", "l[1]", "l[-1]", "n.x", "s.x", "a.c.d", "x"])
+def test_what_is_not_there_is_a_missing_field(text: str) -> None:
+    """A key, an element or a field that does not exist is told apart from other errors."""
+    with pytest.raises(MissingField):
+        value_of(text, a={"c": None}, l=[1], n=None, s="text")
+
+
+@pytest.mark.parametrize(("text", "is_missing"), [("1/0 == 1 && a.b", True), ("a.b || 1/0 == 1", False)])
+def test_which_error_of_several_counts(text: str, is_missing: bool) -> None:  # noqa: FBT001  a parameter of the table
+    """A missing field makes a conjunction false in any case; in a disjunction the other error is the one to tell."""
+    with pytest.raises(RuleError) as caught:
+        value_of(text, a={})
+    assert isinstance(caught.value, MissingField) is is_missing
+
+
+def test_errors_do_not_quote_the_message() -> None:
+    """Values of a message stay out of error texts, which end in logs."""
+    for text in ["int(a)", "timestamp(a)", "duration(a)", "bool(a)", "''.matches(a)", "{}[a]", "double(a)"]:
+        with pytest.raises(RuleError) as caught:
+            value_of(text, a="(s3cret")
+        assert "s3cret" not in str(caught.value)
+
+
+def test_hash_is_the_start_of_a_sha_256() -> None:
+    """``hash`` can be computed elsewhere: it is the first half of the SHA-256 of the text."""
+    assert value_of("hash('order')") == sha256(b"order").hexdigest()[:32]
+    assert value_of("hash({'b': 1, 'a': 2})") == sha256(b'{"a":2,"b":1}').hexdigest()[:32]
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(st.lists(TEXTS, min_size=2, max_size=2, unique=True))
+def test_safe_ids_are_legal_and_differ(texts: list[str]) -> None:
+    """Different texts give different ids, each of which may stand in an id."""
+    first, second = (value_of("safe_id(x)", x=text) for text in texts)
+    assert first != second
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", made) for made in (first, second))
+    assert value_of("safe_id(x)", x=first + "!") != value_of("safe_id(x)", x=first)
+
+
+@given(TEXTS)
+def test_a_made_id_cannot_be_forged(text: str) -> None:
+    """No text is its own id if it looks like an id that was made for another."""
+    made = value_of("safe_id(x)", x=text + " ")
+    assert value_of("safe_id(x)", x=made) != made
+
+
+NASTY = st.one_of(
+    TEXTS,
+    st.sampled_from(
+        ['"', "'", "\\", "{", "}", "${", "__import__", "k0", "v1", "h_add", "exact", '");import os', "\n", "\x00", "#"]
+    ),
+).filter(bool)
+
+
+@given(st.lists(NASTY, min_size=1, max_size=4).map("".join))
+def test_hostile_strings_stay_strings(text: str) -> None:
+    """A literal is its own value whatever it holds: no text breaks out of the generated source."""
+    literal = json.dumps(text, ensure_ascii=False).replace("\\/", "/").replace("\x7f", "\\x7f")
+    assert value_of(literal) == text
+    assert value_of(f"x[{literal}]", x={text: 5}) == 5
+    assert value_of(f"{{{literal}: [{literal}]}}") == {text: [text]}
+
+
+@given(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,12}", fullmatch=True))
+def test_hostile_names_stay_names(name: str) -> None:
+    """A field and a macro's variable may be called anything, Python's words and our own names included."""
+    assert value_of(f"x['{name}']", x={name: 5}) == 5
+    if name == "in":
+        return
+    assert value_of(f"x.{name}", x={name: 5}) == 5
+    if name in RESERVED or name in {"true", "false", "null"}:
+        with pytest.raises(ExpressionError):
+            compile(f"[1, 2].map({name}, {name})", BODY)
+        return
+    assert compile(f"[1, 2].map({name}, {name})", BODY).function({}) == [1, 2]
+
+
+WORDS = st.sampled_from(
+    [
+        "a",
+        "b",
+        "body",
+        "1",
+        "2u",
+        "1.5",
+        "'x'",
+        '"y"',
+        "b'z'",
+        "true",
+        "null",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        ".",
+        ".?",
+        "[?",
+        ",",
+        ":",
+        "?",
+        "==",
+        "!=",
+        "<",
+        ">=",
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "!",
+        "&&",
+        "||",
+        "in",
+        "has(",
+        ".map(",
+        ".all(",
+        "size(",
+        ".orValue(",
+        "'a.b'",
+        "int(",
+        "x,",
+        "timestamp(",
+        ".split(",
+        ".matches(",
+        "'('",
+        ".format(",
+        "9223372036854775807",
+    ]
+)
+
+
+@given(st.lists(WORDS, max_size=25), st.booleans())
+def test_any_text_compiles_or_is_an_expression_error(words: list[str], spaced: bool) -> None:  # noqa: FBT001  drawn
+    """Whatever is written, compiling gives a function or an ExpressionError, and calling it a value or a RuleError."""
+    text = (" " if spaced else "").join(words)
+    with suppress(ExpressionError, RuleError):
+        compile(text).evaluate({"a": {"b": [1, "x", None]}, "b": 2, "body": {"x": 1.5}})
+
+
+ATOMS = st.sampled_from(
+    "a b m.x m.y m.?x m.?y.orValue(2) l[0] l[9] 0 1 true false 't' null 2u 1.0 big 1/0 m l n n.x".split()  # noqa: SIM905  reads better
+)
+
+
+def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    binary = st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "&&", "||", "in"])
+    return st.one_of(
+        st.tuples(inner, binary, inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
+        inner.map(lambda e: f"!({e})"),
+        st.tuples(inner, inner, inner).map(lambda t: f"({t[0]} ? {t[1]} : {t[2]})"),
+        st.tuples(inner, inner).map(lambda t: f"[{t[0]}, {t[1]}]"),
+        st.tuples(inner, inner).map(lambda t: f"{t[0]}.all(v, v == {t[1]})" if t[0] in "ml" else f"[{t[0]}].map(a, a)"),
+        st.tuples(inner, inner).map(lambda t: f"[{t[0]}, {t[1]}].exists(v, v)"),
+    )
+
+
+@given(st.recursive(ATOMS, _compound, max_leaves=12))
+def test_the_fast_form_is_the_exact_one(text: str) -> None:
+    """Plain Python first, CEL's treatment of errors only if that failed: the outcome is the same as with it alone."""
+    env = {"a": True, "b": 1, "m": {"x": "t"}, "l": [1, False], "n": None, "big": 2**63}
+    expression = compile(text)
+    exact = expression.function.__globals__["exact"]
+
+    def outcome(function: Value) -> Value:
+        try:
+            value = function(env)
+        except RuleError as error:
+            return type(error)
+        return (value.value if type(value) is Optional else value, type_name(value))
+
+    assert repr(outcome(expression.function)) == repr(outcome(exact))
+
+
+@given(st.integers(-(2**63), 2**64 - 1))
+def test_integers_are_never_rounded(number: int) -> None:
+    """An integer comes out of an expression as it went in, up to 64 bits."""
+    assert value_of("x", x=number) == number
+    assert value_of("string(x)", x=number) == str(number)
+    assert value_of("json([x])", x=number) == f"[{number}]"
+    expected = Uint(number) if number > INT_MAX else number
+    assert value_of("x == y", x=number, y=expected) is True

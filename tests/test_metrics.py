@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from bridge.metrics import OUTCOMES, PREFIX, SOURCE_GAUGES, TABLE, Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(CollectorRegistry())
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(PREFIX + name, labels)
+
+
+def everything(metrics: Metrics) -> None:
+    """Report through every method once."""
+    metrics.declare(["orders"], [("created", "create"), ("ignored", "")])
+    metrics.config_loaded("abc")
+    metrics.received("orders", 3, 900)
+    metrics.routed("orders", {"created": 2}, 1, {"test message": 1}, {"created": 1})
+    metrics.dead_lettered({("created", "render_error"): 1})
+    metrics.connected("orders", up=True)
+    metrics.reconnected("orders")
+    metrics.unacknowledged("orders", 3)
+    metrics.delivered({("created", "create", "delivered"): 2})
+    metrics.called("create", "ok", 0.2)
+    metrics.batch(2)
+    metrics.end_to_end("create", [0.1, 0.2])
+    metrics.watch_outbox(lambda: (4, 5, 6, 7_500))
+    metrics.watch_source("orders", lambda: dict.fromkeys(SOURCE_GAUGES, 1.0))
+
+
+def test_every_row_of_the_table_is_scraped_and_nothing_else(metrics: Metrics) -> None:
+    """The table is complete: name, type and labels are what a scrape gives."""
+    everything(metrics)
+    scraped = {}
+    text = generate_openmetrics(metrics.registry).decode()  # type: ignore[no-untyped-call]
+    for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call]
+        suffix = "_total" if family.type == "counter" else ""
+        for sample in family.samples:
+            scraped[family.name + suffix] = (family.type, frozenset(sample.labels) - {"le"}, family.documentation)
+    assert scraped == {row.name: (row.type, frozenset(row.labels), row.meaning) for row in TABLE}
+
+
+def test_names_follow_the_conventions_of_prometheus() -> None:
+    """Prefix, suffix and unit of every name agree with its type."""
+    for row in TABLE:
+        assert row.name.startswith(PREFIX)
+        assert row.name.endswith("_total") == (row.type == "counter")
+        assert row.name.endswith("_seconds") == (row.unit in {"seconds", "Unix time"})
+        assert bool(row.buckets) == (row.type == "histogram")
+        assert row.meaning
+        assert row.unit
+    assert len({row.name for row in TABLE}) == len(TABLE)
+
+
+def test_what_is_reported_is_what_is_scraped(metrics: Metrics) -> None:
+    """Counts go to the series of their own labels."""
+    everything(metrics)
+    assert value(metrics, "source_messages_received_total", source="orders") == 3
+    assert value(metrics, "source_received_bytes_total", source="orders") == 900
+    assert value(metrics, "messages_matched_total", rule="created") == 2
+    assert value(metrics, "messages_unmatched_total", source="orders") == 1
+    assert value(metrics, "messages_dropped_total", source="orders", reason="test message") == 1
+    assert value(metrics, "rule_errors_total", rule="created") == 1
+    assert value(metrics, "dead_letters_total", rule="created", reason="render_error") == 1
+    assert value(metrics, "deliveries_total", rule="created", operation="create", outcome="delivered") == 2
+    assert value(metrics, "outbox_entries", state="ready") == 4
+    assert value(metrics, "outbox_entries", state="later") == 5
+    assert value(metrics, "dead_letter_entries") == 6
+    assert value(metrics, "outbox_oldest_timestamp_seconds") == 7.5
+    assert value(metrics, "source_connected", source="orders") == 1
+    assert value(metrics, "batch_size_calls_sum") == 2
+
+
+def test_known_series_start_at_zero(metrics: Metrics) -> None:
+    """Before the first message a rate over any known series is 0, not absent."""
+    metrics.declare(["orders"], [("created", "create"), ("ignored", "")])
+    assert value(metrics, "source_messages_received_total", source="orders") == 0
+    assert value(metrics, "messages_unmatched_total", source="orders") == 0
+    assert value(metrics, "source_connected", source="orders") == 0
+    assert value(metrics, "messages_matched_total", rule="ignored") == 0
+    assert value(metrics, "rule_errors_total", rule="created") == 0
+    for outcome in OUTCOMES:
+        assert value(metrics, "deliveries_total", rule="created", operation="create", outcome=outcome) == 0
+        assert value(metrics, "deliveries_total", rule="ignored", operation="", outcome=outcome) is None
+    assert value(metrics, "end_to_end_duration_seconds_count", operation="event") == 0
+
+
+def test_declaring_again_keeps_the_counts(metrics: Metrics) -> None:
+    """A reload declares its rules anew and resets nothing."""
+    everything(metrics)
+    metrics.declare(["orders"], [("created", "create")])
+    assert value(metrics, "messages_matched_total", rule="created") == 2
+    assert value(metrics, "batch_size_calls_count") == 1
+    assert value(metrics, "end_to_end_duration_seconds_count", operation="create") == 2
+
+
+def test_an_empty_outbox_has_no_oldest_entry(metrics: Metrics) -> None:
+    """The age computed from the oldest timestamp is absent, not fifty years, when nothing waits."""
+    metrics.watch_outbox(lambda: (0, 0, 0, 0))
+    assert value(metrics, "outbox_oldest_timestamp_seconds") is None
+    assert value(metrics, "outbox_entries", state="ready") == 0
+
+
+def test_watched_numbers_are_read_at_the_scrape(metrics: Metrics) -> None:
+    """A watched number is current without anybody keeping it so."""
+    lag = {"lag_messages": 1.0}
+    metrics.watch_source("orders", lambda: lag)
+    lag["lag_messages"] = 42.0
+    assert value(metrics, "source_lag_messages", source="orders") == 42
+    assert value(metrics, "source_partitions", source="orders") is None
+
+
+def test_a_source_cannot_report_what_the_table_does_not_know(metrics: Metrics) -> None:
+    """An unknown number is refused when the source is registered, not at three in the morning by a scrape."""
+    with pytest.raises(ValueError, match=r"source orders reports lag_mesages; known: .*lag_messages"):
+        metrics.watch_source("orders", lambda: {"lag_mesages": 1.0})
+
+
+def test_one_configuration_is_current(metrics: Metrics) -> None:
+    """After a reload only the new hash is shown."""
+    metrics.config_loaded("old")
+    metrics.config_loaded("new")
+    assert value(metrics, "config_info", hash="old") is None
+    assert value(metrics, "config_info", hash="new") == 1
+
+
+def test_no_creation_timestamps_are_exported(metrics: Metrics) -> None:
+    """The scrape is not doubled by a ``_created`` series for each series."""
+    everything(metrics)
+    assert b"_created " not in generate_latest(metrics.registry)
+
+
+def test_the_default_registry_tells_of_the_process() -> None:
+    """Memory, CPU and garbage collection are there without asking."""
+    text = generate_latest(Metrics().registry).decode()
+    assert "process_resident_memory_bytes" in text
+    assert "python_gc_collections_total" in text
+    assert 'workflow_bridge_build_info{version="' in text
+
+
+@given(st.lists(st.lists(st.floats(0, 10_000), max_size=50), max_size=5))
+def test_a_bulk_observation_equals_its_single_ones(batches: Sequence[Sequence[float]]) -> None:
+    """Every bucket holds the values up to and including its bound, however they were reported."""
+    metrics = Metrics(CollectorRegistry())
+    metrics.declare()
+    for batch in batches:
+        metrics.end_to_end("create", batch)
+    values = [seconds for batch in batches for seconds in batch]
+    bounds = next(row.buckets for row in TABLE if row.name.endswith("end_to_end_duration_seconds"))
+    counts = [sum(bisect_left(bounds, seconds) == bucket for seconds in values) for bucket in range(len(bounds))]
+    for bound, expected in zip(bounds, accumulate(counts), strict=True):
+        assert expected == sum(seconds <= bound for seconds in values)
+        assert value(metrics, "end_to_end_duration_seconds_bucket", operation="create", le=str(bound)) == expected
+    assert value(metrics, "end_to_end_duration_seconds_bucket", operation="create", le="+Inf") == len(values)
+    total = value(metrics, "end_to_end_duration_seconds_sum", operation="create")
+    assert total == pytest.approx(sum(values))
