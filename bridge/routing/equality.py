@@ -24,7 +24,6 @@ class Place(NamedTuple):
 
     variable: str
     field: str = ""
-    optional: bool = False  # read by ``.?`` with a default
 
 
 class Test(NamedTuple):
@@ -116,6 +115,6 @@ def _element(node: Node, *, optional: bool) -> Place | None:
     if node.operand.name not in _MAPS:
         return None
     if isinstance(node, Select):
-        return Place(node.operand.name, node.field, optional)
+        return Place(node.operand.name, node.field)
     key = node.key.value if isinstance(node.key, Literal) else None
-    return Place(node.operand.name, key, optional) if type(key) is str else None
+    return Place(node.operand.name, key) if type(key) is str else None

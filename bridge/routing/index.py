@@ -32,7 +32,6 @@ class Candidate(NamedTuple):
 
 
 Candidates = tuple[Candidate, ...]
-_NO_MAP = object()  # a body without fields, where a default does not help; equals no constant
 _by_position = attrgetter("position")
 
 
@@ -154,10 +153,8 @@ def _candidate(rule: Rule, answered: Test | None) -> Candidate:
 
 
 def _reader(place: Place, headers: Headers) -> Read:
-    variable, field, optional = place
+    variable, field = place
     if variable == "body":
-        if optional:
-            return lambda _message, body: body.get(field, ABSENT) if type(body) is dict else _NO_MAP
         return lambda _message, body: body.get(field, ABSENT) if type(body) is dict else ABSENT
     if variable == "headers":
         return lambda message, _body: headers.last(message).get(field, ABSENT)

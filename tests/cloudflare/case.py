@@ -46,7 +46,7 @@ class Case(NamedTuple):
     settles: bool = False  # the engine needs a moment: asked again until it is so
 
 
-def make(workflow: str, name: str, params: Any = None) -> Sent:  # noqa: ANN401  any JSON
+def make(workflow: str, name: str, params: Any = None) -> Sent:
     body = {"instance_id": name} | ({} if params is None else {"params": params})
     return Sent("POST", f"{workflow}/instances", body)
 
@@ -59,9 +59,9 @@ def get(workflow: str, name: str, query: str = "") -> Sent:
     return Sent("GET", f"{workflow}/instances/{name}{query}")
 
 
-def event(name: str, kind: str = "go", body: Any = None) -> Sent:  # noqa: ANN401  any JSON
+def event(name: str, kind: str = "go", body: Any = None) -> Sent:
     return Sent("POST", f"wait/instances/{name}/events/{kind}", {"n": 1} if body is None else body)
 
 
-def change(workflow: str, name: str, body: Any) -> Sent:  # noqa: ANN401  any JSON
+def change(workflow: str, name: str, body: Any) -> Sent:
     return Sent("PATCH", f"{workflow}/instances/{name}/status", body if isinstance(body, dict) else {"status": body})

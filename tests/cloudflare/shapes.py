@@ -11,7 +11,7 @@ ABSENT = object()  # as the expected value of a key: it is not there
 NUMBER = (int, float)
 
 
-def mismatch(expected: Any, actual: Any, path: str = "") -> str | None:  # noqa: ANN401  any JSON
+def mismatch(expected: Any, actual: Any, path: str = "") -> str | None:
     """Where and how ``actual`` is not as expected; None where it is.
 
     An object may have more keys than expected, a list may not have more elements. A type or a tuple of types stands
@@ -26,7 +26,7 @@ def mismatch(expected: Any, actual: Any, path: str = "") -> str | None:  # noqa:
     return None if _equal(expected, actual) else f"{path or 'value'}: expected {expected!r}, got {actual!r}"
 
 
-def _equal(expected: Any, actual: Any) -> bool:  # noqa: ANN401  any JSON
+def _equal(expected: Any, actual: Any) -> bool:
     if expected is ABSENT or actual is ABSENT:
         return expected is actual
     if isinstance(expected, re.Pattern):

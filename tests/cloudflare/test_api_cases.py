@@ -35,7 +35,7 @@ async def transport(server: Server) -> AsyncIterator[Transport]:
     await transport.close()
 
 
-def fill(value: Any, names: dict[str, str]) -> Any:  # noqa: ANN401  any JSON
+def fill(value: Any, names: dict[str, str]) -> Any:
     """Put the ids of this run into texts, however deep."""
     if isinstance(value, str):
         for name, text in names.items():

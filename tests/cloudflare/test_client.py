@@ -34,7 +34,7 @@ def creation(name: str, params: object = None) -> bytes:
 
 async def until(client: Client, workflow: str, name: str, status: str) -> Instance:
     async with asyncio.timeout(LIMIT_SECONDS):
-        while (instance := await client.get_instance(workflow, name)).status != status:  # noqa: ASYNC110  it is remote
+        while (instance := await client.get_instance(workflow, name)).status != status:
             await asyncio.sleep(0.01)
     return instance
 

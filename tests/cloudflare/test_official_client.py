@@ -19,7 +19,7 @@ async def sdk(emulator: Emulator) -> AsyncIterator[Callable[..., Any]]:
     """Calls a method of the SDK's `workflows.instances`, for the workflow `wait`."""
     async with AsyncCloudflare(base_url=emulator.base_url, api_token=emulator.token, max_retries=0) as client:
 
-        def call(method: str, *arguments: str, **fields: Any) -> Any:  # noqa: ANN401  the SDK's types are its own
+        def call(method: str, *arguments: str, **fields: Any) -> Any:
             function = attrgetter(method)(client.workflows.instances)
             return function(*arguments, account_id=emulator.account_id, workflow_name="wait", **fields)
 

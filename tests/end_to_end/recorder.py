@@ -90,7 +90,16 @@ class Recorder:
     async def __aenter__(self) -> Self:
         self._client = ClientBuilder().base_url(f"http://127.0.0.1:{self.engine.port}/").build()
         self.token, self.account_id = self.engine.token, self.engine.account_id
-        config = uvicorn.Config(self._answer, port=0, lifespan="off", log_config=None, access_log=False, ws="none")
+        config = uvicorn.Config(
+            self._answer,
+            port=0,
+            interface="asgi3",
+            http="h11",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            ws="none",
+        )
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve())
         while not self._server.started:
@@ -103,7 +112,7 @@ class Recorder:
         self._server.should_exit = True
         await self._serving
 
-    async def _answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa: ANN401  ASGI
+    async def _answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         body = b""
         more = True
         while more:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from bridge.cloudflare.client import Client
+from bridge.cloudflare.responses import Meaning, meaning
 from bridge.cloudflare.settings import TargetSettings
 from bridge.cloudflare.transport import FastTransport
+from bridge.errors import ApiRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,9 +78,9 @@ class Scenario(NamedTuple):
         """How many different calls there are."""
         return len(self.names) + self.audits
 
-    def config(self, source: dict[str, Any], recorder: Recorder, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    def config(self, source: dict[str, Any], recorder: Recorder, **more: Any) -> dict[str, Any]:
         """The bridge's configuration; the token comes by the environment or a file in ``more``."""
-        target = {"account_id": recorder.account_id, "base_url": recorder.base_url, "timeout_seconds": 10}
+        target = {"account_id": recorder.account_id, "base_url": recorder.base_url, "timeout_seconds": 60, "concurrency": 4}
         return {
             "targets": {"main": {**target, "api_token_file": more.pop("token_file")}},
             "sources": {"orders": source},
@@ -105,11 +107,21 @@ async def statuses(recorder: Recorder, scenario: Scenario, seconds: float = 60) 
         async with asyncio.timeout(seconds):
             while len(found) < scenario.orders:
                 for instance_id in open_ids.keys() - found.keys():
-                    status = (await client.get_instance(open_ids[instance_id], instance_id, simple=True)).status
-                    if status not in {"running", "queued", "waiting"}:
+                    status = await _status(client, open_ids[instance_id], instance_id)
+                    if status not in {"", "running", "queued", "waiting"}:
                         found[instance_id] = status
     except TimeoutError:
         pass
     finally:
         await client.close()
     return found
+
+
+async def _status(client: Client, workflow: str, instance_id: str) -> str:
+    """"" for an instance whose create is still under way."""
+    try:
+        return (await client.get_instance(workflow, instance_id, simple=True)).status
+    except ApiRefused as refused:
+        if meaning(refused) is Meaning.INSTANCE_MISSING:
+            return ""
+        raise

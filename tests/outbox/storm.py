@@ -72,7 +72,7 @@ async def main() -> None:
     first = 0 if stored.last is None else (stored.last.offset + 1) // BATCH
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(load(outbox, first))
-        tasks.create_task(work(outbox, random.Random(int(sys.argv[2]))))  # noqa: S311  a test's dice
+        tasks.create_task(work(outbox, random.Random(int(sys.argv[2]))))
 
 
 if __name__ == "__main__":

@@ -69,12 +69,12 @@ class Subject:
         self.published = DeadLetters()
         self.outbox: Outbox = self.make()
 
-    def make(self, **settings: Any) -> Any:  # noqa: ANN401  either of them
+    def make(self, **settings: Any) -> Any:
         if self.durable:
             return SqliteOutbox(SqliteSettings(path=self.path, **settings), clock=self.clock)
         return MemoryOutbox(MemorySettings(**settings), self.published, clock=self.clock)
 
-    async def reopen(self, **settings: Any) -> None:  # noqa: ANN401
+    async def reopen(self, **settings: Any) -> None:
         await self.outbox.close()
         self.outbox = self.make(**settings)
         await self.outbox.open()
@@ -84,7 +84,7 @@ class Subject:
             return [stored.letter for stored in SqliteOutboxAdmin(self.path).dead_letters(limit=10_000)]
         return self.published.letters
 
-    async def store(self, *calls: tuple[Message, Call], **intake: Any) -> None:  # noqa: ANN401
+    async def store(self, *calls: tuple[Message, Call], **intake: Any) -> None:
         """Add, and wait until the calls are there."""
         receipt = await self.outbox.add(intake_of(*calls, **intake))
         if self.durable:
@@ -96,7 +96,7 @@ class Subject:
     async def due(self, limit: int = 1_000) -> list[Entry]:
         return list(await soon(self.outbox.due(self.clock.now_ms, limit)))
 
-    async def settle(self, verdict: Verdict, *entries: Entry, **more: Any) -> None:  # noqa: ANN401
+    async def settle(self, verdict: Verdict, *entries: Entry, **more: Any) -> None:
         more.setdefault("settled_ms", self.clock.now_ms)
         await soon(self.outbox.settle([Settlement(entry, verdict, **more) for entry in entries]))
 
@@ -111,7 +111,7 @@ def message(
     number: int,
     body: bytes | None = b'{"order_id": 1}',
     headers: Sequence[tuple[str, HeaderValue]] = (),
-    **changes: Any,  # noqa: ANN401
+    **changes: Any,
 ) -> Message:
     whole = Message(
         source="orders",
@@ -126,7 +126,7 @@ def message(
     return whole._replace(**changes)
 
 
-def call(instance_id: str, operation: Operation = Operation.CREATE, **changes: Any) -> Call:  # noqa: ANN401
+def call(instance_id: str, operation: Operation = Operation.CREATE, **changes: Any) -> Call:
     event_type = "paid" if operation is Operation.EVENT else ""
     whole = Call(
         operation, "main", "fulfil-order", instance_id, event_type, b'{"id":"%s"}' % instance_id.encode(), POLICY
@@ -134,11 +134,11 @@ def call(instance_id: str, operation: Operation = Operation.CREATE, **changes: A
     return whole._replace(**changes)
 
 
-def create(number: int, instance_id: str, **changes: Any) -> tuple[Message, Call]:  # noqa: ANN401
+def create(number: int, instance_id: str, **changes: Any) -> tuple[Message, Call]:
     return message(number), call(instance_id, **changes)
 
 
-def event(number: int, instance_id: str, **changes: Any) -> tuple[Message, Call]:  # noqa: ANN401
+def event(number: int, instance_id: str, **changes: Any) -> tuple[Message, Call]:
     return message(number), call(instance_id, Operation.EVENT, **changes)
 
 

@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -144,7 +144,7 @@ async def test_a_redelivered_message_is_left_out(sqlite: Subject) -> None:
 @pytest.mark.parametrize(
     "changes", [{"redelivered": False}, {"redelivered": True, "has_identity": False}], ids=["not marked", "no identity"]
 )
-async def test_only_marked_messages_with_identity_are_left_out(sqlite: Subject, changes: dict[str, bool]) -> None:
+async def test_only_marked_messages_with_identity_are_left_out(sqlite: Subject, changes: dict[str, Any]) -> None:
     """Two messages that a producer gave the same id are two messages."""
     await sqlite.store((message(1, id="m1"), call("a")))
     await sqlite.store((message(1, id="m1", **changes), call("b")))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.outbox.base import Verdict
+from bridge.outbox.base import Settlement, Verdict
 from bridge.outbox.settings import SqliteSettings
 from bridge.outbox.sqlite import SqliteOutbox
 from tests.outbox import storm
@@ -45,7 +45,7 @@ class Told:
 
 async def test_kill_9_loses_nothing_that_was_promised(tmp_path: Path) -> None:
     """At seeded points in mid-load: receipts hold, positions fit the entries, verdicts are neither lost nor undone."""
-    path, told, rng = tmp_path / "outbox.db", Told(), random.Random(20)  # noqa: S311  a test's dice
+    path, told, rng = tmp_path / "outbox.db", Told(), random.Random(20)
     for round_number in range(ROUNDS):
         await storm_until_killed(path, told, lines=rng.randrange(20, 400), seed=round_number)
         await check(path, told)
@@ -129,8 +129,7 @@ async def test_a_full_disk_is_waited_out(small_disk: Path) -> None:
     assert adding is not None
     assert not adding.done()
     waiting = asyncio.gather(*(receipt.wait() for receipt in receipts))
-    done, _ = await asyncio.wait([waiting], timeout=0.3)
-    assert not done
+    assert not await _ends(waiting)
     ballast.unlink()
     await soon(waiting)
     await soon((await soon(adding)).wait())
@@ -147,6 +146,11 @@ async def test_a_full_disk_at_the_end_does_not_hang(small_disk: Path) -> None:
     await soon(outbox.close())
     with pytest.raises(Exception, match="could not be written"):
         await soon(receipt.wait())
+
+
+async def _ends(waiting: asyncio.Future[list[None]]) -> bool:
+    done, _ = await asyncio.wait([waiting], timeout=0.3)
+    return bool(done)
 
 
 def fill(ballast: Path) -> None:
@@ -181,7 +185,7 @@ async def test_a_disk_that_fails_now_and_then_changes_nothing(tmp_path: Path) ->
         await soon((await outbox.add(intake_of(create(number, f"i{number % 2}")))).wait())
         if number == 5:
             first = (await outbox.pending(ORDERS, 0, 1))[0]
-            await soon(outbox.settle([storm.Settlement(first, Verdict.RETRY, at_ms=START_MS)]))
+            await soon(outbox.settle([Settlement(first, Verdict.RETRY, at_ms=START_MS)]))
     assert count > 12
     assert ids(await outbox.pending(ORDERS, 0, 100)) == [str(n) for n in range(1, 12, 2)]
     assert outbox.depth()[:2] == (6, 6)

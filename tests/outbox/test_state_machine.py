@@ -62,7 +62,7 @@ class Histories(RuleBasedStateMachine):
         self.dead: list[int] = []
         self.next = 0
 
-    def run(self, work: Coroutine[Any, Any, Any]) -> Any:  # noqa: ANN401
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(work)
 
     async def start(self) -> Subject:

@@ -241,7 +241,7 @@ NASTY = st.one_of(
 @given(st.lists(NASTY, min_size=1, max_size=4).map("".join))
 def test_hostile_strings_stay_strings(text: str) -> None:
     """A literal is its own value whatever it holds: no text breaks out of the generated source."""
-    literal = json.dumps(text, ensure_ascii=False).replace("\\/", "/").replace("\x7f", "\\x7f")
+    literal = json.dumps(text, ensure_ascii=False).replace("\x7f", "\\x7f")
     assert value_of(literal) == text
     assert value_of(f"x[{literal}]", x={text: 5}) == 5
     assert value_of(f"{{{literal}: [{literal}]}}") == {text: [text]}

@@ -210,7 +210,7 @@ async def receive(source: Source) -> Batch:
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait for something that a broker, not we, will do."""
     async with asyncio.timeout(LIMIT_SECONDS):
-        while not await condition():  # noqa: ASYNC110  the broker has no event for us
+        while not await condition():
             await asyncio.sleep(0.05)
 
 
