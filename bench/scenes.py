@@ -96,7 +96,7 @@ def _stored(outbox: Path) -> int:
         return 0
     with closing(sqlite3.connect(f"file:{outbox}?mode=ro", uri=True)) as database:
         try:
-            return int(database.execute("SELECT count(*) FROM ready").fetchone()[0])
+            return int(database.execute("SELECT count(*) FROM entries").fetchone()[0])
         except sqlite3.OperationalError:
             return 0
 

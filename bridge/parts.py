@@ -65,11 +65,25 @@ def supervisors(
     router = config.router()
     made = []
     for name, settings in config.sources.items():
-        source = make_source(settings.type, name, settings, outbox)
+        source = make_source(settings.type, name, _for_outbox(settings, config), outbox)
         metrics.watch_source(name, partial(_gauges, source))
         translation = _translation(settings, router, metrics, now_ms)
         made.append(Supervisor(source, translation, outbox, random.random))
     return made
+
+
+def _for_outbox(settings: SourceSettings, config: Config) -> SourceSettings:
+    """The source's settings, with batches of one message where a batch is acknowledged only when it is delivered.
+
+    RabbitMQ can forget each message by itself; in a larger batch one call that waits would hold back all of them.
+    """
+    if (
+        config.outbox.type == "memory"
+        and settings.type == "rabbitmq"
+        and "max_records" not in settings.model_fields_set
+    ):
+        return settings.model_copy(update={"max_records": 1})
+    return settings
 
 
 def _gauges(source: Source) -> Mapping[str, float]:

@@ -98,14 +98,16 @@ class KafkaDeadLetters:
         if self._producer is None:
             raise KafkaConnectionError("not connected")
         message = letter.message
-        limit = self._settings.request_timeout_seconds
-        async with asyncio.timeout(limit):
+        value = message.body
+        if value is None and message.key is None:
+            # The client refuses a record that has neither.
+            value, headers = b"", [*headers, (f"{PREFIX}tombstone", b"true")]
+        async with asyncio.timeout(self._settings.request_timeout_seconds):
             await self._producer.send_and_wait(
                 self._settings.topic,
-                value=message.body,
+                value=value,
                 key=message.key,
                 headers=headers,
-                timestamp_ms=letter.died_ms or None,
             )
 
 

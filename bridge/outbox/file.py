@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STATEMENTS = 256  # prepared statements kept per connection: all of ours
-_CHECK_BELOW_BYTES = 256 * 1024 * 1024  # a larger file is not read as a whole before work begins
+_CHECK_BELOW_BYTES = 512 * 1024 * 1024  # half a second; a larger file is not read as a whole before work begins
 _WAL_KEPT_BYTES = 64 * 1024 * 1024  # the log is cut back to this after a burst
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _WORK_AGAIN_LATER = (

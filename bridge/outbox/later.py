@@ -62,7 +62,8 @@ class Later:
 
         What is held back moves behind its holder, so that no later reading meets it again.
         """
-        size = max(limit, _PAGE) if number in self._state.held else limit
+        holds = self._state.holds(number)
+        size = max(limit, _PAGE) if holds else limit
         rows = self._connection.execute(QUERIES["pending"], (*queue_range(number, after), size)).fetchall()
         heads: dict[str, Heads] = {}
         free: list[tuple[Any, ...]] = []
@@ -70,7 +71,7 @@ class Later:
         looked_at = 0
         for row in rows:
             looked_at += 1
-            if not self._holds_back(number, row, heads, held):
+            if not holds or not self._holds_back(number, row, heads, held):
                 free.append(row)
             if len(free) == limit:
                 break
@@ -81,8 +82,6 @@ class Later:
     def _holds_back(
         self, number: int, row: tuple[Any, ...], heads: dict[str, Heads], held: list[tuple[int, int]]
     ) -> bool:
-        if number not in self._state.held:
-            return False
         seq, create, lane_key = row[_SEQ], self._creates(row), row[_LANE] or row[_INSTANCE]
         found = heads.get(lane_key)
         if found is None:
@@ -96,10 +95,8 @@ class Later:
     def _move_behind(self, number: int, held: Sequence[tuple[int, int]]) -> None:
         if not held:
             return
-        seqs = [(seq,) for _, seq in held]
-        self._connection.executemany(QUERIES["entry_to_later"], seqs)
-        self._connection.executemany("DELETE FROM entries WHERE seq = ?", seqs)
-        self._connection.executemany(QUERIES["hold_back"], held)
+        self._connection.executemany(QUERIES["entry_to_later"], held)
+        self._connection.executemany(QUERIES["delete_entry"], [(seq,) for _, seq in held])
         self._state.ready_changed(number, -len(held))
         self._state.later_changed(len(held))
 
@@ -120,7 +117,7 @@ class Later:
         seq, create, lane_key = row[_SEQ], self._creates(row), row[-1]
         number = seq >> QUEUE_BITS
         self._state.lanes_changed(number)
-        if number in self._state.held and blocked(self.heads((number, lane_key)), seq, create=create):
+        if self._state.holds(number) and blocked(self.heads((number, lane_key)), seq, create=create):
             self._connection.execute(QUERIES["hold_back"], (behind(create=create), seq))
             return False
         if self._unread_before(number, seq, read):
@@ -155,7 +152,7 @@ class Later:
         """
         for lane in lanes:
             self._state.lanes_changed(lane[0])
-            if lane[0] in self._state.held:
+            if self._state.holds(lane[0]):
                 self._release(lane, now_ms)
 
     def _release(self, lane: Lane, now_ms: int) -> None:

@@ -65,8 +65,11 @@ SELECT seq FROM entries WHERE seq IN (SELECT value FROM json_each(?))
 SELECT seq, queue, lane_key, given FROM later WHERE seq IN (SELECT value FROM json_each(?))
 
 -- name: entry_to_later
-INSERT INTO later ({row}, queue, lane_key)
-SELECT {row}, seq >> 44, CASE lane WHEN '' THEN instance_id ELSE lane END FROM entries WHERE seq = ?
+INSERT INTO later ({row}, queue, lane_key, kind)
+SELECT {row}, seq >> 44, CASE lane WHEN '' THEN instance_id ELSE lane END, ? FROM entries WHERE seq = ?
+
+-- name: delete_entry
+DELETE FROM entries WHERE seq = ?
 
 -- name: later_to_entry
 INSERT INTO entries ({row}) SELECT {row} FROM later WHERE seq = ?

@@ -126,8 +126,8 @@ class Settling:
         listed = (_listed(list(settlements)),)
         ready = self._connection.execute(QUERIES["among_entries"], listed).fetchall()
         waiting = self._connection.execute(QUERIES["among_later"], listed).fetchall()
-        self._connection.executemany(QUERIES["entry_to_later"], ready)
-        self._connection.executemany("DELETE FROM entries WHERE seq = ?", ready)
+        self._connection.executemany(QUERIES["entry_to_later"], [(None, seq) for (seq,) in ready])
+        self._connection.executemany(QUERIES["delete_entry"], ready)
         for (seq,) in ready:
             self._state.ready_changed(seq >> QUEUE_BITS, -1)
             self._state.lanes_changed(seq >> QUEUE_BITS)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_PAGES_AT_ONCE = 4  # of entries that something holds back, before a reader gets its turn for another queue
+
 
 class SqliteOutbox:
     """An ``Outbox`` and ``Positions`` in one file; see ``base``. ``clock`` gives Unix epoch milliseconds."""
@@ -186,10 +188,13 @@ class SqliteOutbox:
 
     async def _pending_of_held(self, number: int, after: int, limit: int) -> Sequence[Entry]:
         page = Page([], after, more=True)
-        while page.more and not page.entries:
+        for _ in range(_PAGES_AT_ONCE):
             reached = page.reached
             page = await self._ask(lambda store, at=reached: store.pending(number, at, limit))  # type: ignore[misc]
-        return page.entries
+            if page.entries or not page.more:
+                return page.entries
+        self._wakeup.tell(gained=True, next_due_ms=self._snapshot.next_due_ms)  # there may be more: ask again
+        return ()
 
     async def due(self, now_ms: int, limit: int) -> Sequence[Entry]:
         """See Outbox."""
@@ -197,16 +202,16 @@ class SqliteOutbox:
         next_due = self._snapshot.next_due_ms
         if next_due is None or next_due > now_ms or limit <= 0:
             return ()
-        entries: list[Entry] = []
-        more = True
         self._looking += 1  # first: what is read while this is under way is read by the writer, too
         try:
             read = self._read.copy()
-            while more and not entries:
+            for _ in range(_PAGES_AT_ONCE):
                 entries, more = await self._ask(lambda store: store.due(now_ms, limit, read))
+                if entries or not more:
+                    return entries
         finally:
             self._looking -= 1
-        return entries
+        return ()  # ``next_due_ms`` still lies in the past: ask again
 
     def next_due_ms(self) -> int | None:
         """See Outbox."""

@@ -72,7 +72,7 @@ class State:
         self._shape_numbers: dict[Shape, int] = {}
         self._steps: dict[Queue, Callable[[], int]] = {}
         self.numbers: dict[Queue, int] = {}
-        self.held: set[int] = set()
+        self._held: set[int] = set()
         self.given = 0  # rows of `later` that `due` gave: they count as ready
         self.gained = False
         self._queues: dict[int, _QueueState] = {}
@@ -92,7 +92,6 @@ class State:
         last = self._connection.execute(QUERIES["last_original"]).fetchone()[0]
         self.next_original = count(last + 1).__next__
         (self.given,) = self._connection.execute("SELECT count(*) FROM later WHERE given = 1").fetchone()
-        self._look_at_lanes()
 
     def _adopt(self, number: int, name: Queue, last_seq: int, ready: int) -> None:
         self._queues[number] = _QueueState(name, last_seq, ready)
@@ -167,13 +166,14 @@ class State:
         if self._meta != self._stored_meta:
             self._connection.executemany(QUERIES["update_meta"], [(value, name) for name, value in self._meta.items()])
             self._stored_meta = self._meta.copy()
-        self._look_at_lanes()
 
-    def _look_at_lanes(self) -> None:
-        for number in self._lanes_changed:
+    def holds(self, number: int) -> bool:
+        """Whether some lane of the queue is held, as of this point in the transaction."""
+        if number in self._lanes_changed:
+            self._lanes_changed.discard(number)
             held = self._connection.execute(QUERIES["held"], (number,)).fetchone()
-            (self.held.add if held else self.held.discard)(number)
-        self._lanes_changed.clear()
+            (self._held.add if held else self._held.discard)(number)
+        return number in self._held
 
     def snapshot(self, *, count_bytes: bool) -> Snapshot:
         """The state to show, once per transaction."""
@@ -184,7 +184,7 @@ class State:
             numbers=self.numbers,
             shapes=self.shapes,
             active=self._active,
-            held=frozenset(self.held),
+            held=frozenset(number for number in self._queues if self.holds(number)),
             next_due_ms=self._next_due() if self.rows_later else None,
             ready=sum(queue.ready for queue in self._queues.values()) + self.given,
             later=self.rows_later - self.given,

@@ -53,12 +53,12 @@ def letter(number: int = 7, **changes: Any) -> DeadLetter:
     return DeadLetter(message, "rejected", "the API said no", "order-created", CALL, **died)
 
 
-def kafka_settings(server: KafkaServer, topic: str, **changes: Any) -> KafkaDeadLetterSettings:
+def kafka_settings(server: KafkaServer, topic: str, **changes: object) -> KafkaDeadLetterSettings:
     settings = {"type": "kafka", "bootstrap_servers": [server.bootstrap], "topic": topic, "request_timeout_seconds": 3}
     return KafkaDeadLetterSettings.model_validate(settings | changes)
 
 
-def rabbit_settings(server: RabbitServer, **changes: Any) -> RabbitDeadLetterSettings:
+def rabbit_settings(server: RabbitServer, **changes: object) -> RabbitDeadLetterSettings:
     settings = {"type": "rabbitmq", "url": server.url, "timeout_seconds": 3, "heartbeat_seconds": 1}
     return RabbitDeadLetterSettings.model_validate(settings | changes)
 
@@ -85,17 +85,20 @@ async def test_a_letter_in_kafka(kafka: KafkaServer) -> None:
     topic = await kafka.topic()
     queue = make_dead_letters(kafka_settings(kafka, topic))
     await queue.open()
-    await queue.publish([letter(), letter(8, body=None, key=None, headers=[("t", "text"), ("i", 7), ("n", None)])])
+    typed = [("t", "text"), ("i", 7), ("n", None)]
+    await queue.publish([letter(), letter(8, body=None, headers=typed), letter(9, body=None, key=None)])
     await queue.close()
-    first, second = await read_topic(kafka, topic, 2)
+    first, second, third = await read_topic(kafka, topic, 3)
     assert (first.key, first.value) == (b"\xfe\x00", b"\x00body")
     assert first.headers[:3] == (("a", b"\xff"), ("b", b"1"), ("b", b"2"))
     ours = {name: value.decode() for name, value in first.headers[3:]}
     assert json.loads(ours.pop("workflow-bridge-call"))["body"] == {"id": "order-1"}
     assert json.loads(ours.pop("workflow-bridge-attributes")) == {"partition": 0, "offset": 7}
     assert ours == EXPECTED
-    assert (second.key, second.value) == (None, None)
+    assert (second.key, second.value) == (b"\xfe\x00", None)
     assert second.headers[:3] == (("t", b"text"), ("i", b"7"), ("n", None))
+    assert (third.key, third.value) == (None, b"")
+    assert ("workflow-bridge-tombstone", b"true") in third.headers
 
 
 @pytest.mark.kafka

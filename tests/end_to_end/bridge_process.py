@@ -68,7 +68,7 @@ class BridgeProcess:
     def stored(self) -> int:
         """Entries in the sqlite outbox that are not delivered yet, read from the file."""
         with closing(sqlite3.connect(f"file:{self.outbox}?mode=ro", uri=True)) as database:
-            counts = [database.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("ready", "later")]  # noqa: S608
+            counts = [database.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("entries", "later")]  # noqa: S608
         return sum(counts)
 
     def kill(self) -> None:

@@ -80,7 +80,12 @@ class Scenario(NamedTuple):
 
     def config(self, source: dict[str, Any], recorder: Recorder, **more: Any) -> dict[str, Any]:
         """The bridge's configuration; the token comes by the environment or a file in ``more``."""
-        target = {"account_id": recorder.account_id, "base_url": recorder.base_url, "timeout_seconds": 60, "concurrency": 4}
+        target = {
+            "account_id": recorder.account_id,
+            "base_url": recorder.base_url,
+            "timeout_seconds": 60,
+            "concurrency": 4,
+        }
         return {
             "targets": {"main": {**target, "api_token_file": more.pop("token_file")}},
             "sources": {"orders": source},
@@ -118,7 +123,7 @@ async def statuses(recorder: Recorder, scenario: Scenario, seconds: float = 60) 
 
 
 async def _status(client: Client, workflow: str, instance_id: str) -> str:
-    """"" for an instance whose create is still under way."""
+    """ "" for an instance whose create is still under way."""
     try:
         return (await client.get_instance(workflow, instance_id, simple=True)).status
     except ApiRefused as refused:

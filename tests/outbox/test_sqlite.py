@@ -64,6 +64,45 @@ async def test_what_was_in_flight_comes_again_in_order(sqlite: Subject) -> None:
     assert ids(await sqlite.due()) + ids(await sqlite.pending()) == ["1", "2", "3"]
 
 
+async def test_what_was_in_flight_comes_before_what_follows_it(sqlite: Subject) -> None:
+    """After a restart ``pending`` does not pass what ``due`` has still to give."""
+    await sqlite.store(event(1, "a"), event(2, "a"))
+    [holder] = await sqlite.pending(limit=1)
+    await sqlite.settle(RETRY, holder, at_ms=START_MS)
+    assert await sqlite.pending(after=holder.seq) == []
+    await sqlite.settle(DELIVERED, *await sqlite.due())
+    assert ids(await sqlite.due()) == ["2"]
+    await sqlite.reopen()
+    await sqlite.store(event(3, "a"), event(4, "b"))
+    assert ids(await sqlite.pending()) == ["4"]
+    [second] = await sqlite.due()
+    await sqlite.settle(DELIVERED, second)
+    assert ids([second, *await sqlite.due()]) == ["2", "3"]
+
+
+async def test_reading_beside_a_settle_sees_the_lane_held(sqlite: Subject) -> None:
+    """Also before the verdict is on disk."""
+    await sqlite.store(event(1, "a"), event(2, "a"), event(3, "b"))
+    [holder] = await sqlite.pending(limit=1)
+    settling = asyncio.ensure_future(sqlite.settle(RETRY, holder, at_ms=START_MS + 5))
+    await asyncio.sleep(0)
+    assert ids(await sqlite.pending(after=holder.seq)) == ["3"]
+    await settling
+
+
+async def test_reading_beside_due_loses_nothing(sqlite: Subject) -> None:
+    """An entry that goes back into its queue meanwhile is read, whichever came first."""
+    for start in range(0, 400, 4):
+        now_ms = sqlite.clock.now_ms
+        await sqlite.store(*(create(start + n, f"i{n}", not_before_ms=now_ms + 1 if n == 1 else 0) for n in range(4)))
+        sqlite.clock.now_ms += 1
+        looking = asyncio.ensure_future(sqlite.due())
+        await asyncio.sleep(0)
+        entries = await sqlite.pending() + await looking
+        assert sorted(map(int, ids(entries))) == list(range(start, start + 4))
+        await sqlite.settle(DELIVERED, *entries)
+
+
 async def test_a_lane_is_still_held_after_a_restart(sqlite: Subject) -> None:
     """The holder is on disk, and so is what waits behind it."""
     await sqlite.store(create(1, "a"), event(2, "a"), create(3, "b"))
@@ -80,8 +119,8 @@ async def test_a_lane_is_still_held_after_a_restart(sqlite: Subject) -> None:
 
 async def test_a_deep_lane_comes_back_in_small_steps(sqlite: Subject) -> None:
     """Freeing a lane of thousands neither gives all at once nor loses any, also across a restart in the middle."""
-    await sqlite.store(event(0, "a"))
-    [holder] = await sqlite.pending()
+    await sqlite.store(event(9_999, "z"), event(0, "a"))
+    unsettled, holder = await sqlite.pending()
     await sqlite.settle(RETRY, holder, at_ms=START_MS)
     await sqlite.store(*(event(n, "a") for n in range(1, 2_001)))
     assert await sqlite.pending(after=holder.seq) == []
@@ -94,7 +133,7 @@ async def test_a_deep_lane_comes_back_in_small_steps(sqlite: Subject) -> None:
         came += ids(given)
         await sqlite.settle(DELIVERED, *given)
     await sqlite.reopen()
-    while given := await sqlite.due() + await sqlite.pending():
+    while given := await sqlite.due() + [e for e in await sqlite.pending() if e != unsettled]:
         came += ids(given)
         await sqlite.settle(DELIVERED, *given)
     assert came == [str(n) for n in range(1, 2_001)]
@@ -221,7 +260,10 @@ async def test_a_call_that_cannot_be_bound_stops_only_itself(sqlite: Subject) ->
 
 
 async def test_the_file_is_for_its_user_alone(sqlite: Subject) -> None:
-    """0600 for the file, its log and its lock, 0700 for a folder that was made."""
+    """0600 for the file, its log and its lock, 0700 for a new folder; also where others could read it before."""
+    await sqlite.outbox.close()
+    sqlite.path.chmod(0o644)
+    await sqlite.reopen()
     await sqlite.store(create(1, "a"))
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in sqlite.path.parent.iterdir()}
     assert modes == dict.fromkeys(["outbox.db", "outbox.db-wal", "outbox.db-shm", "outbox.db.lock"], 0o600)

@@ -13,6 +13,7 @@ from bridge.routing.settings import RuleSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bridge.call import Call
     from bridge.routing.values import Value
 
 SOURCES = (SourceInfo("orders"), SourceInfo("payments", unmatched="dead-letter", kind="rabbitmq"))
@@ -50,3 +51,23 @@ def route(made: Router, *messages: Message, source: str = "orders") -> Routed:
     """Route messages whose bodies are JSON."""
     values = [None if item.body is None else orjson.loads(item.body) for item in messages]
     return made.route(source, messages, values, NOW_MS)
+
+
+CREATE = {"workflow": "w", "id": "order-${body.id}", "params": "${body}"}
+
+
+def calls(routed: Routed) -> list[Call]:
+    """The calls without their messages."""
+    return [call for _, call in routed.calls]
+
+
+def only(routed: Routed) -> Call:
+    """The one call, of a message that nothing was wrong with."""
+    assert routed.dead == []
+    (call,) = calls(routed)
+    return call
+
+
+def reasons(routed: Routed) -> list[tuple[str, str]]:
+    """Rule and reason of each dead letter."""
+    return [(rejected.rule, rejected.reason) for rejected in routed.dead]
