@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from bench.load import PARTITIONS
 
@@ -115,5 +115,8 @@ class _Committed:
         self._partitions = [TopicPartition(place.input, partition) for partition in range(PARTITIONS)]
 
     def __call__(self) -> int:
-        committed = self._consumer.committed(self._partitions, timeout=10)
+        try:
+            committed = self._consumer.committed(self._partitions, timeout=10)
+        except KafkaException:  # the group's coordinator is being elected
+            return 0
         return sum(max(0, partition.offset) for partition in committed)

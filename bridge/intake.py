@@ -108,9 +108,11 @@ class Reader:
             acknowledgements.create_task(self._acknowledge(batch, receipt))
 
     async def _acknowledge(self, batch: Batch, receipt: Receipt) -> None:
-        await receipt.wait()
-        await batch.ack()
-        self._count(-len(batch.messages))
+        try:
+            await receipt.wait()
+            await batch.ack()
+        finally:
+            self._count(-len(batch.messages))
 
     def _count(self, messages: int) -> None:
         self._unacknowledged += messages

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-ANSWER_BYTES = 4_096
-OK = 200
+from bridge.admin.probe import answer
 
 
 def healthcheck(
@@ -22,15 +21,9 @@ def healthcheck(
 ) -> None:
     """Ask the bridge on this machine how it is. Exit 0: well; 1: not, or no answer."""
     path = "/readyz" if ready else "/livez"
-    connection = http.client.HTTPConnection(host, port, timeout=timeout)
     try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        text = answer.read(ANSWER_BYTES).decode(errors="replace").strip()
-        well = answer.status == OK
+        status, text = answer(host, port, path, timeout)
     except (OSError, http.client.HTTPException) as error:
-        text, well = f"no answer from {host}:{port}: {error}", False
-    finally:
-        connection.close()
-    print(text)
-    raise typer.Exit(0 if well else 1)
+        status, text = 0, f"no answer from {host}:{port}: {error}"
+    print(text.strip())
+    raise typer.Exit(0 if status == http.HTTPStatus.OK else 1)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from bridge.admin.probe import ask
+from bridge.admin.probe import read
 from bridge.demo.broker import EmbeddedBroker
 from bridge.demo.orders import ORDERS, PAYMENTS, messages
 from bridge.demo.summary import Summary, arrivals, summarise
@@ -135,10 +135,18 @@ async def _bridge(folder: Path, broker: EmbeddedBroker, emulator: Emulator) -> A
 
 async def _ready(process: asyncio.subprocess.Process, port: int, log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while not await asyncio.to_thread(ask, "127.0.0.1", port, "/readyz"):
+    while not await asyncio.to_thread(_reads, port):
         if process.returncode is not None or time.monotonic() > deadline:
             raise DemoFailed(f"the bridge did not start:\n{_tail(log)}")
         await asyncio.sleep(LOOK_SECONDS)
+
+
+def _reads(port: int) -> bool:
+    """Whether the bridge has its partitions: joining a group takes seconds that say nothing about a message's way."""
+    return any(
+        line.startswith("workflow_bridge_source_partitions{") and not line.endswith(" 0.0")
+        for line in read("127.0.0.1", port, "/metrics").splitlines()
+    )
 
 
 def _free_port() -> int:

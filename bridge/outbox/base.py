@@ -22,7 +22,8 @@ A lane lies in one queue: it is the unit of order. The outbox gives entries of a
 sent at a time is the business of the caller.
 
 An entry in ``later`` because of RETRY *holds* its lane: what comes after it in its lane is not given by ``pending``
-or ``due`` before it is settled. PARK and a ``not_before`` of its own do not hold the lane.
+or ``due`` before it is settled. PARK holds it for events and status changes, and lets creates pass: it waits for one.
+A ``not_before`` of its own holds nothing.
 """
 
 from __future__ import annotations
@@ -143,7 +144,11 @@ class Receipt(Protocol):
     """Resolves when the broker may forget the batch."""
 
     async def wait(self) -> None:
-        """Return once it is safe. Raises OutboxError if it never will be. May be awaited more than once."""
+        """Return once it is safe. May be awaited more than once.
+
+        Raises OutboxError if it never will be, CancelledError if the messages were withdrawn: they belong to another
+        consumer then, and whoever waits ends.
+        """
 
 
 class Outbox(Positions, Protocol):

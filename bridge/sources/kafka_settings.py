@@ -15,7 +15,7 @@ Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]
 class KafkaTls(BaseModel):
     """Encrypt the connection and check the broker's name; ``tls: {}`` trusts the system's authorities."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     ca_file: Path | None = Field(
         default=None, description="PEM file of the authorities to trust; the system's by default."
@@ -37,7 +37,7 @@ class KafkaTls(BaseModel):
 class KafkaSasl(BaseModel):
     """Who we are. Files are read at each connect, so that a rotated secret is taken up."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     mechanism: Mechanism = Field(description="How to authenticate; the broker's listener must have it enabled.")
     username: str | None = Field(default=None, description="User name, for PLAIN and SCRAM.")
@@ -64,7 +64,7 @@ class KafkaSasl(BaseModel):
 class KafkaConnection(BaseModel):
     """What every client of a cluster needs."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     bootstrap_servers: list[Address] = Field(
         min_length=1, description="`host:port` of brokers to begin with; the others are learned from them."
@@ -87,7 +87,7 @@ class KafkaConnection(BaseModel):
 class KafkaAssign(BaseModel):
     """Fixed partitions: of ``of`` replicas, number ``index`` takes the partitions ``p`` with ``p mod of = index``."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     index: int = Field(ge=0, description="This replica's number, from 0 (a StatefulSet's ordinal).")
     of: int = Field(ge=1, description="How many replicas share the partitions; the same in each of them.")
@@ -102,7 +102,7 @@ class KafkaAssign(BaseModel):
 class KafkaFetch(BaseModel):
     """How much is read at once; bounds the memory that unread messages take."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     max_records: int = Field(default=2000, ge=1, le=100_000, description="Most messages of one batch of intake.")
     min_bytes: int = Field(default=1, ge=1, description="The broker answers a fetch when it has so many bytes …")

@@ -10,7 +10,7 @@ from bridge.message import Message, Position
 from bridge.sources.kafka_offsets import Acks, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from bridge.message import HeaderValue
 
@@ -63,6 +63,21 @@ class MemorySource:
         self._broker = broker
         self._max_records = max_records
         self._acks: Acks | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Between ``open`` and ``close``, while the broker is up."""
+        return self._acks is not None and self._broker.up
+
+    @property
+    def assigned(self) -> Collection[str]:
+        """Its only partition."""
+        return [f"{self._broker.topic}/0"] if self.connected else []
+
+    @property
+    def lag(self) -> Mapping[str, int]:
+        """What was not received yet."""
+        return {f"{self._broker.topic}/0": len(self._broker.records) - self._acks.next} if self._acks else {}
 
     async def open(self) -> None:
         """Raises SourceLost while the broker is killed."""

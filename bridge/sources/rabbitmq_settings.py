@@ -23,7 +23,7 @@ def check_address(text: str) -> None:
 class RabbitTls(BaseModel):
     """Files for an ``amqps`` address; the broker's name is always checked."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     ca_file: Path | None = Field(
         default=None, description="PEM file of the authorities to trust; the system's by default."
@@ -41,7 +41,7 @@ class RabbitTls(BaseModel):
 class RabbitConnection(BaseModel):
     """What every client of a broker needs."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     url: SecretStr | None = Field(
         default=None, description="`amqp://user:password@host:5672/vhost` or `amqps://…`; prefer the file."
@@ -72,7 +72,7 @@ class RabbitConnection(BaseModel):
 class RabbitDeclare(BaseModel):
     """Declare the queues instead of only looking whether they are there."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     type: Literal["classic", "quorum"] = Field(default="quorum", description="Kind of queue.")
     durable: bool = Field(default=True, description="The queue outlives a restart of the broker; quorum queues always.")
@@ -94,7 +94,7 @@ class RabbitDeclare(BaseModel):
 class RabbitBind(BaseModel):
     """One binding of each queue to an exchange that exists."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     exchange: str = Field(min_length=1, description="Name of the exchange.")
     routing_key: str = Field(default="", max_length=255, description="Routing key or pattern.")

@@ -84,7 +84,7 @@ class Scenario(NamedTuple):
             "account_id": recorder.account_id,
             "base_url": recorder.base_url,
             "timeout_seconds": 60,
-            "concurrency": 4,
+            "concurrency": 4,  # the engine makes some 100 instances a second
         }
         return {
             "targets": {"main": {**target, "api_token_file": more.pop("token_file")}},
@@ -123,7 +123,7 @@ async def statuses(recorder: Recorder, scenario: Scenario, seconds: float = 60) 
 
 
 async def _status(client: Client, workflow: str, instance_id: str) -> str:
-    """ "" for an instance whose create is still under way."""
+    """Empty for an instance whose create is still under way."""
     try:
         return (await client.get_instance(workflow, instance_id, simple=True)).status
     except ApiRefused as refused:
