@@ -8,6 +8,7 @@ import typer
 
 from bridge import __version__
 from bridge.commands.check import check
+from bridge.commands.dead_letters import dead_letters
 from bridge.commands.demo import demo
 from bridge.commands.emulator import emulator
 from bridge.commands.healthcheck import healthcheck
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 for command in (run, check, demo, emulator, healthcheck, schema):
     app.command()(command)
+app.add_typer(dead_letters)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so

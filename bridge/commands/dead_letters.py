@@ -1,0 +1,211 @@
+"""``workflow-bridge dead-letters``: what an SQLite outbox could not deliver, and why."""
+
+from __future__ import annotations
+
+import re
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bridge.config import Config, load_config
+from bridge.dead_letters.kept import encode, indented, plain, select, time_of
+from bridge.errors import ConfigError, OutboxError
+from bridge.outbox.admin import SqliteOutboxAdmin
+from bridge.outbox.settings import SqliteSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bridge.outbox.base import StoredDeadLetter
+
+NOT_FOUND, UNUSABLE = 1, 2  # exit codes
+PIPE_COLUMNS = 240  # the width of a table that no terminal shows
+# What would move the cursor of a terminal, or change what it shows.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+dead_letters = typer.Typer(
+    name="dead-letters", help="Look at what could not be delivered, and why.", no_args_is_help=True
+)
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", envvar="WORKFLOW_BRIDGE_CONFIG", help="The configuration that names the outbox."),
+]
+OutboxFile = Annotated[
+    Path | None, typer.Option("--outbox", help="The outbox file itself; no configuration is read then.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print each letter whole, as one line of JSON.")]
+
+
+@dead_letters.command("list")
+def list_letters(
+    *,
+    config: ConfigFile = None,
+    outbox: OutboxFile = None,
+    after: Annotated[int, typer.Option(min=0, help="Begin after this number.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many.")] = 100,
+    reason: Annotated[str, typer.Option(help="Only those of this reason, such as undecodable or rejected.")] = "",
+    json: AsJson = False,
+) -> None:
+    """List dead letters in order of death. Exit 2: there is no outbox to read."""
+    admin = _admin(config, outbox)
+    try:
+        letters = select(admin, after, limit + 1, reason)
+        if json:
+            for stored in islice(letters, limit):
+                typer.echo(encode(stored))
+        else:
+            _show_table(list(letters), limit)
+    except OutboxError as error:
+        _refuse(str(error))
+
+
+@dead_letters.command("show")
+def show_letter(
+    number: Annotated[int, typer.Argument(help="The number in the list.")],
+    *,
+    config: ConfigFile = None,
+    outbox: OutboxFile = None,
+    json: AsJson = False,
+) -> None:
+    """Show everything of one dead letter. Exit 1: there is none of this number; 2: there is no outbox to read."""
+    try:
+        stored = _admin(config, outbox).dead_letter(number)
+    except OutboxError as error:
+        _refuse(str(error))
+    if stored is None:
+        typer.echo(f"there is no dead letter {number}", err=True)
+        raise typer.Exit(NOT_FOUND)
+    if json:
+        typer.echo(encode(stored))
+    else:
+        for line in _page(stored):
+            print(_safe(line))
+
+
+def _admin(config: Path | None, outbox: Path | None) -> SqliteOutboxAdmin:
+    if outbox is None and config is None:
+        _refuse("say which outbox: --outbox FILE, or --config FILE (or WORKFLOW_BRIDGE_CONFIG)")
+    return SqliteOutboxAdmin(outbox or _outbox_of(config or Path()))
+
+
+def _outbox_of(config: Path) -> Path:
+    try:
+        loaded = load_config(config)
+    except ConfigError as error:
+        _refuse(*map(str, error.problems), "without a right configuration name the file: --outbox FILE")
+    if not isinstance(loaded.outbox, SqliteSettings):
+        _refuse(f"the outbox of {config} is memory, which keeps no dead letters: {_elsewhere(loaded)}")
+    return loaded.outbox.path
+
+
+def _elsewhere(config: Config) -> str:
+    """Where the letters of a memory outbox are. No address is said: there may be a password in it."""
+    if config.dead_letters is None or config.dead_letters == "discard":
+        return "they are discarded, as dead_letters: discard says; they are only counted and logged"
+    to = config.dead_letters.to
+    if to.type == "kafka":
+        return f"they are in the Kafka topic {to.topic} at {','.join(to.bootstrap_servers)}"
+    if to.exchange:
+        return f"they go to the RabbitMQ exchange {to.exchange} with the routing key {to.routing_key!r}"
+    return f"they are in the RabbitMQ queue {to.routing_key}"
+
+
+def _refuse(*lines: str) -> NoReturn:
+    for line in lines:
+        typer.echo(line, err=True)
+    raise typer.Exit(UNUSABLE)
+
+
+def _show_table(letters: Sequence[StoredDeadLetter], limit: int) -> None:
+    if not letters:
+        typer.echo("no dead letters", err=True)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("number", justify="right", no_wrap=True)
+    for name in ("time", "reason", "rule", "source"):
+        table.add_column(name, no_wrap=name == "time", overflow="fold")
+    for name in ("message", "instance", "detail"):
+        table.add_column(name, overflow="fold", ratio=2 if name == "detail" else 1)
+    for stored in letters[:limit]:
+        table.add_row(*(Text(_safe(cell).replace("\n", " ")) for cell in _cells(stored)))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_COLUMNS)
+    console.print(table)
+    if len(letters) > limit:
+        typer.echo(f"there are more: --after {letters[limit - 1].number}", err=True)
+
+
+def _cells(stored: StoredDeadLetter) -> Sequence[str]:
+    letter = stored.letter
+    call = letter.call
+    return (
+        str(stored.number),
+        time_of(letter.died_ms),
+        letter.reason,
+        letter.rule,
+        letter.message.source,
+        letter.message.id,
+        f"{call.workflow}/{call.instance_id}" if call is not None else "",
+        letter.detail,
+    )
+
+
+def _page(stored: StoredDeadLetter) -> Iterator[str]:
+    """The lines that show one letter."""
+    letter = plain(stored)
+    message, call = letter.pop("message"), letter.pop("call")
+    body, headers = message.pop("body"), message.pop("headers")
+    original = stored.letter.message.body
+    message |= {"key": _short(message["key"]), **message.pop("attributes")}
+    yield f"dead letter {letter.pop('number')}"
+    yield from _facts(letter)
+    yield "message"
+    yield from _facts(message)
+    if headers:
+        yield "headers"
+    for header in headers:
+        yield f"  {header['name']} ({header['type']}): {_short(header)}"
+    yield "body: none, a tombstone" if original is None else f"body ({len(original)} bytes)"
+    yield from _laid_out(body)
+    if call is not None:
+        rendered = call.pop("body")
+        yield "call that was not delivered"
+        yield from _facts(call)
+        yield "  body"
+        yield from _laid_out(rendered)
+
+
+def _facts(facts: Mapping[str, Any]) -> Iterator[str]:
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        if value not in ("", None):
+            yield f"  {name:<{width}}  {value}"
+
+
+def _laid_out(body: Mapping[str, Any] | None) -> Iterator[str]:
+    if body is None:
+        return
+    text = indented(body["text"]) if "json" in body else _short(body)
+    for line in text.split("\n"):
+        yield f"    {line}"
+
+
+def _short(value: Mapping[str, Any] | None) -> str:
+    """The text of bytes, or their base64 with a word that says so."""
+    if value is None:
+        return ""
+    if "base64" in value:
+        return f"{value['base64']} (base64)"
+    return str(value.get("text", value.get("value")))
+
+
+def _safe(text: str) -> str:
+    """Messages are other people's: what a terminal would obey is shown as an escape."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

@@ -1,0 +1,170 @@
+"""Which partitions a Kafka source reads: groups, fixed partitions, patterns; on a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bridge.sources.kafka import KafkaSource
+from tests.sources.subjects import (
+    LIMIT_SECONDS,
+    OutboxPositions,
+    bodies,
+    collect,
+    kafka_settings,
+    receive,
+    until,
+)
+
+if TYPE_CHECKING:
+    from tests.services.kafka import KafkaServer
+
+from tests.sources.kafka_steps import committed, is_committed, run_through, values
+
+pytestmark = pytest.mark.kafka
+
+
+async def test_partitions_added_while_running_are_read_from_their_beginning(kafka: KafkaServer) -> None:
+    """New partitions are noticed, and their first messages are not taken for old ones even with `latest`."""
+    topic, positions = await kafka.topic(), OutboxPositions()
+    source = KafkaSource("orders", kafka_settings(kafka, topic, start_from="latest"), positions)
+    await source.open()
+    waiting = asyncio.create_task(source.receive())
+    await until(lambda: is_committed(kafka, topic, 0))
+    await kafka.add_partitions(topic, 3)
+    await kafka.produce(topic, values(5), partition=2)
+    async with asyncio.timeout(LIMIT_SECONDS):
+        batch = await waiting
+    await batch.ack()
+    rest = 5 - len(batch.messages)
+    messages = [*batch.messages, *(await collect(source, rest) if rest else [])]
+    assert bodies(messages) == values(5)
+    assert {message.attributes["partition"] for message in messages} == {2}
+    await source.close()
+
+
+async def test_a_second_member_takes_over_without_loss(kafka: KafkaServer) -> None:
+    """On a rebalance the outbox is told before partitions go, and every message reaches one of the members."""
+    topic = await kafka.topic(4)
+    for partition in range(4):
+        await kafka.produce(topic, values(50, prefix=f"{partition}-"), partition=partition)
+    one_positions, two_positions = OutboxPositions(), OutboxPositions()
+    one = KafkaSource("orders", kafka_settings(kafka, topic, batch=20), one_positions)
+    two = KafkaSource("orders", kafka_settings(kafka, topic, batch=20), two_positions)
+    await one.open()
+    seen = set(bodies(await run_through(one, one_positions, 60)))
+    await two.open()
+
+    async def follow(source: KafkaSource, positions: OutboxPositions) -> None:
+        while True:
+            batch = await source.receive()
+            positions.store(batch)
+            seen.update(bodies(batch.messages))
+            await batch.ack()
+
+    tasks = [asyncio.create_task(follow(one, one_positions)), asyncio.create_task(follow(two, two_positions))]
+
+    async def shared() -> bool:
+        return len(one.assigned) == len(two.assigned) == 2
+
+    await until(shared)
+    for partition in range(4):
+        await kafka.produce(topic, values(50, start=50, prefix=f"{partition}-"), partition=partition)
+    expected = {value for partition in range(4) for value in values(100, prefix=f"{partition}-")}
+
+    async def complete() -> bool:
+        return seen == expected
+
+    await until(complete)
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert one_positions.withdrawn[0] == {f"{topic}/{partition}" for partition in range(4)}
+    await one.close()
+    await two.close()
+
+
+async def test_a_batch_on_its_way_during_a_rebalance_is_not_given_out_twice(kafka: KafkaServer) -> None:
+    """What was received and stored around a rebalance is not received again, and its late ack is committed."""
+    topic, positions = await kafka.topic(2), OutboxPositions()
+    await kafka.produce(topic, values(10), partition=0)
+    await kafka.produce(topic, values(10, start=10), partition=1)
+    one = KafkaSource("orders", kafka_settings(kafka, topic), positions)
+    await one.open()
+    batches = [await receive(one)]
+    while sum(len(batch.messages) for batch in batches) < 20:
+        batches.append(await receive(one))
+    two = KafkaSource("orders", kafka_settings(kafka, topic), OutboxPositions())
+    await two.open()
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while not two.assigned:
+            waiting = asyncio.ensure_future(two.receive())
+            await asyncio.wait({waiting}, timeout=0.2)
+            waiting.cancel()
+    await two.close()
+    for batch in batches:
+        positions.store(batch)
+    await kafka.produce(topic, [b"after"], partition=0)
+    await kafka.produce(topic, [b"after"], partition=1)
+    assert bodies(await run_through(one, positions, 2)) == [b"after", b"after"]
+    for batch in batches:
+        await batch.ack()
+    await one.close()
+    assert [await committed(kafka, topic, partition) for partition in range(2)] == [11, 11]
+
+
+async def test_fixed_partitions(kafka: KafkaServer) -> None:
+    """Replica 1 of 2 reads the odd partitions, commits to the group, and takes new ones as they appear."""
+    topic, positions = await kafka.topic(4), OutboxPositions()
+    for partition in range(4):
+        await kafka.produce(topic, [f"p{partition}".encode()], partition=partition)
+    settings = kafka_settings(kafka, topic, assign={"index": 1, "of": 2})
+    source = KafkaSource("orders", settings, positions)
+    await source.open()
+    assert sorted(str(body) for body in bodies(await run_through(source, positions, 2))) == ["b'p1'", "b'p3'"]
+    waiting = asyncio.create_task(source.receive())
+    await kafka.add_partitions(topic, 6)
+    await kafka.produce(topic, [b"p4"], partition=4)
+    await kafka.produce(topic, [b"p5"], partition=5)
+    async with asyncio.timeout(LIMIT_SECONDS):
+        assert bodies((await waiting).messages) == [b"p5"]
+    assert sorted(source.assigned) == [f"{topic}/{number}" for number in (1, 3, 5)]
+    await kafka.produce(topic, [b"more"], partition=3)
+    assert bodies(await run_through(source, positions, 1)) == [b"more"]
+    await source.close()
+    assert await committed(kafka, topic, 1) == 1
+    assert await committed(kafka, topic, 2) is None
+    assert positions.resets == []
+
+
+async def test_topics_by_pattern(kafka: KafkaServer) -> None:
+    """A pattern matches whole names, and topics that are created later are added."""
+    first, _other = await kafka.topic(), await kafka.topic()
+    later = f"{first}.later"
+    settings = kafka_settings(kafka, first, topics=[], topics_pattern=f"{first}(\\.later)?")
+    source = KafkaSource("orders", settings, OutboxPositions())
+    await source.open()
+    await kafka.create_topic(f"{first}.later.still")
+    await kafka.produce(first, [b"1"])
+    assert bodies(await collect(source, 1)) == [b"1"]
+    await kafka.create_topic(later)
+    await kafka.produce(later, [b"2"])
+    assert bodies(await collect(source, 1)) == [b"2"]
+    assert set(source.assigned) == {f"{first}/0", f"{later}/0"}
+    await source.close()
+
+
+async def test_nobody_receiving_is_back_pressure(kafka: KafkaServer) -> None:
+    """For longer than the session time-out nobody calls receive: the member keeps its partitions."""
+    topic, positions = await kafka.topic(), OutboxPositions()
+    await kafka.produce(topic, values(100))
+    settings = kafka_settings(kafka, topic, batch=10, session_timeout_seconds=1)
+    source = KafkaSource("orders", settings, positions)
+    await source.open()
+    await run_through(source, positions, 10)
+    await asyncio.sleep(2)  # the session time-out itself is under test
+    await run_through(source, positions, 90)
+    assert positions.withdrawn == []
+    await source.close()
