@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.load import PARTITIONS, WARM, fill_queue, fill_topic
 from bench.scenes import SCENES, Place, Scene, config, progress
+from bridge.admin.probe import read
 from tests.services.kafka import KafkaServer
 from tests.services.rabbitmq import RabbitServer
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TICKS = os.sysconf("SC_CLK_TCK")
-WARM_SHARE = 0.05  # of the messages: start-up, joining the group, first fetches
 LOOK_SECONDS = 0.05
 STALLED_SECONDS = 60.0
 
@@ -104,7 +104,7 @@ def _run(scene: Scene, address: str, name: str, count: int, profile: Path | None
         with (place.folder / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            return _measure(process, look, count)
+            return _measure(process, place, look, count)
         except RuntimeError as error:
             error.add_note((place.folder / "log").read_text()[-3000:])
             raise
@@ -113,24 +113,26 @@ def _run(scene: Scene, address: str, name: str, count: int, profile: Path | None
             process.wait(30)
 
 
-def _measure(process: subprocess.Popen[bytes], look: Callable[[], int], count: int) -> Result:
-    """The slope of CPU time over messages, from when it is warm to the end."""
-    start: tuple[int, float, float] | None = None
-    done, news = 0, time.monotonic()
+def _measure(process: subprocess.Popen[bytes], place: Place, look: Callable[[], int], count: int) -> Result:
+    """CPU from when the bridge is ready, before it has its first message, to when the last one is done."""
+    while not read("127.0.0.1", place.health_port, "/readyz"):
+        if process.poll() is not None:
+            raise RuntimeError("the bridge did not start")
+        time.sleep(0.002)
+    started = _cpu_seconds(process.pid)
+    first = news = time.monotonic()
+    done = 0
     while done < count:
         time.sleep(LOOK_SECONDS)
-        seen, cpu, now = look(), _cpu_seconds(process.pid), time.monotonic()
+        seen, now = look(), time.monotonic()
         if process.poll() is not None or now - news > STALLED_SECONDS:
             raise RuntimeError(f"the bridge stopped at {seen} of {count} messages")
         if seen > done:
+            first = first if done else now
             done, news = seen, now
-        if start is None and seen >= count * WARM_SHARE:
-            start = (seen, cpu, now)
-    if start is None or start[0] >= count:
-        raise RuntimeError("too few messages to measure anything")
-    messages = count - start[0]
+    spent = _cpu_seconds(process.pid) - started
     peak = _status(process.pid, "VmHWM:") / 1024
-    return Result((cpu - start[1]) * 1e6 / messages, messages / (now - start[2]), peak)
+    return Result(spent * 1e6 / count, count / (now - first + LOOK_SECONDS), peak)
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -165,6 +167,7 @@ def _broker(source: str, folder: Path) -> Iterator[str]:
         with KafkaServer(folder / "kafka", jvm=WARM) as kafka:
             yield kafka.bootstrap
     else:
+        (folder / "rabbitmq").mkdir()
         with RabbitServer(folder / "rabbitmq") as rabbitmq:
             yield rabbitmq.url
 

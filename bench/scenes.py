@@ -67,7 +67,8 @@ class Place(NamedTuple):
 def config(scene: Scene, place: Place) -> dict[str, Any]:
     """The bridge's configuration for a scene."""
     kafka = {"type": "kafka", "bootstrap_servers": [place.address], "topics": [place.input], "group_id": place.input}
-    rabbitmq = {"type": "rabbitmq", "queues": [place.input], "prefetch": 1000}
+    (place.folder / "url").write_text(place.address)
+    rabbitmq = {"type": "rabbitmq", "url_file": str(place.folder / "url"), "queues": [place.input], "prefetch": 1000}
     token = place.folder / "token"
     token.write_text("bench-token")
     base_url = f"http://127.0.0.1:{place.stub_port}/client/v4"

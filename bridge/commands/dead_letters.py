@@ -89,9 +89,11 @@ def show_letter(
 
 
 def _admin(config: Path | None, outbox: Path | None) -> SqliteOutboxAdmin:
-    if outbox is None and config is None:
+    if outbox is not None:
+        return SqliteOutboxAdmin(outbox)
+    if config is None:
         _refuse("say which outbox: --outbox FILE, or --config FILE (or WORKFLOW_BRIDGE_CONFIG)")
-    return SqliteOutboxAdmin(outbox or _outbox_of(config or Path()))
+    return SqliteOutboxAdmin(_outbox_of(config))
 
 
 def _outbox_of(config: Path) -> Path:
@@ -105,7 +107,7 @@ def _outbox_of(config: Path) -> Path:
 
 
 def _elsewhere(config: Config) -> str:
-    """Where the letters of a memory outbox are. No address is said: there may be a password in it."""
+    """Where the letters of a memory outbox are. RabbitMQ's address is not said: its password is in it."""
     if config.dead_letters is None or config.dead_letters == "discard":
         return "they are discarded, as dead_letters: discard says; they are only counted and logged"
     to = config.dead_letters.to

@@ -1,4 +1,4 @@
-"""The reference of all settings, ``config/README.md``, made from the models that read them."""
+"""The reference of all settings, ``config/README.md``, made from the models that read them; the table of metrics."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridge.config.environment import variable
 from bridge.config.schema import Schema, json_schema, shapes
+from bridge.metrics import TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,14 +32,27 @@ it beside the file, and editors complete and check while one types (the examples
 
 Examples: [`kafka.yaml`](kafka.yaml), [`rabbitmq.yaml`](rabbitmq.yaml), [`sidecar.yaml`](sidecar.yaml) (no disk),
 [`demo.yaml`](demo.yaml) (what `make demo` runs).
+
+- **[rules.md](rules.md)** is the guide to rules: actions, templates, expressions, ids, dead letters, with examples.
+- **[metrics.md](metrics.md)** lists the metrics, the probes and the lines of the log.
 """
 
+METRICS_HEAD = "| name | type | labels | unit | meaning |\n|---|---|---|---|---|\n"
 TABLE_HEAD = "\n| setting | type | default | meaning |\n|---|---|---|---|\n"
 
 
 def reference() -> str:
     """The whole page."""
     return INTRODUCTION + "".join(_sections())
+
+
+def metrics_table() -> str:
+    """The table of ``config/metrics.md``."""
+    rows = (
+        (f"`{row.name}`", row.type, ", ".join(f"`{label}`" for label in row.labels), row.unit, row.meaning)
+        for row in TABLE
+    )
+    return METRICS_HEAD + "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
 
 
 def _sections() -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter, deque
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_FACTS = attrgetter("entry.policy", "entry.operation", "verdict", "reason")
 FOUND_DONE = frozenset({"exists", "dropped"})  # delivered without a change at the API; told apart in metrics
 LONGEST_WAIT_SECONDS = 60.0  # without news; everything that matters wakes the loop
 
@@ -196,7 +198,7 @@ class Dispatcher:
 
     async def _after(self, request: Request, settlements: Sequence[Settlement], moment: Moment) -> None:
         """Wake events that wait for instances that now exist; count."""
-        if self._outbox.depth().later:
+        if self._outbox.next_due_ms() is not None:  # something is parked, perhaps for one of these
             lanes = [s.entry.lane_key for s in settlements if _created(s)]
             await self._outbox.unpark(request.queue, lanes)
         self._metrics.delivered(_counts(settlements))
@@ -219,8 +221,8 @@ def _rule_and_reason(settlement: Settlement) -> tuple[str, str]:
 
 def _counts(settlements: Sequence[Settlement]) -> Mapping[tuple[str, str, str], int]:
     """Number of settlements by rule, operation and outcome: the verdict, or "exists" for a create that was no news."""
-    by_policy = Counter(
-        (s.entry.policy, s.entry.operation, s.reason if s.reason in FOUND_DONE else s.verdict.value)
-        for s in settlements
-    )
-    return {(Policy.decode(policy).rule, op, result): n for (policy, op, result), n in by_policy.items()}
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for (policy, operation, verdict, reason), number in Counter(map(_FACTS, settlements)).items():
+        result = reason if reason in FOUND_DONE else verdict.value
+        counts[Policy.decode(policy).rule, operation, result] += number
+    return counts

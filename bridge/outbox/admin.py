@@ -34,11 +34,13 @@ class SqliteOutboxAdmin:
         return next((dead_letter_of(row) for row in self._read("dead_letter", (number,))), None)
 
     def _read(self, query: str, values: tuple[int, ...]) -> list[Row]:
-        if not self._path.exists():
+        if not self._path.is_file():
             raise OutboxError(f"there is no outbox file {self._path}; the bridge makes it when it runs")
         try:
             with closing(connect_reader(self._path)) as connection:
                 check_version(connection, self._path)
+                if not connection.execute("PRAGMA user_version").fetchone()[0]:
+                    raise OutboxError(f"the file {self._path} holds no outbox yet; the bridge makes it when it runs")
                 return connection.execute(QUERIES[query], values).fetchall()
         except sqlite3.Error as error:
             if is_transient(error):

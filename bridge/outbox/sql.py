@@ -7,7 +7,7 @@ from importlib.resources import files
 ENTRY_COLUMNS = "seq, shape, instance_id, body, lane, not_before_ms, message_id, timestamp_ms, arrived_ms, attempts"
 ORIGINAL_COLUMNS = "original, message_key, message_body, body_size, message_rest"
 INSERT_COLUMNS = ENTRY_COLUMNS.replace(", attempts", ", ") + ORIGINAL_COLUMNS
-INSERTED_AT_ONCE = 50  # rows of one INSERT: a statement per row costs a third more
+INSERTED_AT_ONCE = 500  # rows of one INSERT: each statement gives up the interpreter lock and has to win it back
 
 
 def _read(name: str) -> str:
