@@ -68,7 +68,7 @@ class App:
         _collect_seldom()
         await self._outbox.open()
         try:
-            self._metrics.watch_outbox(self._outbox.depth)
+            self._announce()
             await self._health.start()
             self._running = True
             log.info("started", sources=list(self._config.sources), outbox=self._config.outbox.type)
@@ -76,6 +76,13 @@ class App:
         finally:
             await self._close()
         log.info("stopped")
+
+    def _announce(self) -> None:
+        """Let every series that is known from the configuration exist from the start."""
+        rules = [(rule.name, parts.operation(rule)) for rule in self._config.rules]
+        self._metrics.declare(self._config.sources, rules)
+        self._metrics.config_loaded(self._config.digest())
+        self._metrics.watch_outbox(self._outbox.depth)
 
     async def _run_halves(self) -> None:
         try:

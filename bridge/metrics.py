@@ -39,7 +39,7 @@ _BUCKETS = {
     "batch_size_calls": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 80.0, 99.0, 100.0),
 }
 
-OUTCOMES = ("delivered", "retry", "park", "dead")
+OUTCOMES = ("delivered", "exists", "dropped", "retry", "park", "dead")
 OPERATIONS = ("create", "event", "status")
 
 
@@ -68,12 +68,16 @@ TABLE: tuple[Metric, ...] = (
     _row("source_reconnects_total", "counter", "source", "reconnects", "How often the source was opened again"),
     _row("source_unacknowledged_messages", "gauge", "source", "messages", "Received, and not yet acknowledged"),
     _row("source_partitions", "gauge", "source", "partitions", "Partitions or queues that this process reads"),
-    _row("source_paused_partitions", "gauge", "source", "partitions", "Of these, held back because intake is full"),
-    _row("source_buffered_messages", "gauge", "source", "messages", "Fetched from the broker, not yet taken"),
     _row("source_lag_messages", "gauge", "source", "messages", "At the broker, not yet fetched; its own partitions"),
     _row("messages_matched_total", "counter", "rule", "messages", "Messages for which the rule fired"),
     _row("messages_unmatched_total", "counter", "source", "messages", "Messages that no rule matched"),
-    _row("messages_dropped_total", "counter", "source reason", "messages", "Messages that a rule dropped on purpose"),
+    _row(
+        "messages_dropped_total",
+        "counter",
+        "source reason",
+        "messages",
+        "Messages dropped on purpose: by a rule, or as too old",
+    ),
     _row("rule_errors_total", "counter", "rule", "messages", "Messages on which an expression of the rule failed"),
     # outbox
     _row("outbox_entries", "gauge", "state", "calls", "Calls waiting: ready now, or later (retry, delay, parked)"),
@@ -90,7 +94,7 @@ TABLE: tuple[Metric, ...] = (
 _ROWS = {row.name.removeprefix(PREFIX): row for row in TABLE}
 # What ``watch_source`` may report, by the name it reports it under.
 SOURCE_GAUGES = {
-    name: _ROWS[f"source_{name}"] for name in ("partitions", "paused_partitions", "buffered_messages", "lag_messages")
+    name: _ROWS[f"source_{name}"] for name in ("partitions", "lag_messages")
 }
 
 
@@ -260,7 +264,7 @@ class Metrics:
             self._add("deliveries_total", count, *labels)
 
     def called(self, operation: str, outcome: str, seconds: float) -> None:
-        """One HTTP request; ``outcome`` is "ok", "refused" or the reason of an ApiUnknown."""
+        """One HTTP request; ``outcome`` is "ok", the Meaning of a refusal, or the reason of an ApiUnknown."""
         self._histograms["request_duration_seconds"].observe((seconds,), operation, outcome)
 
     def batch(self, size: int) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bridge.call import Operation
 from bridge.cloudflare.client import Client
 from bridge.cloudflare.transport import open_transport
 from bridge.dead_letters.registry import make_dead_letters
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bridge.metrics import Metrics
     from bridge.outbox.base import DeadLetterQueue
     from bridge.routing.router import Router
+    from bridge.routing.settings import RuleSettings
     from bridge.sources.base import Source
 
 
@@ -84,6 +86,12 @@ def _for_outbox(settings: SourceSettings, config: Config) -> SourceSettings:
     ):
         return settings.model_copy(update={"max_records": 1})
     return settings
+
+
+def operation(rule: RuleSettings) -> str:
+    """The operation of a rule's calls; "" where it makes none."""
+    calls = {Operation.CREATE: rule.create, Operation.EVENT: rule.event, Operation.STATUS: rule.status}
+    return next((name for name, action in calls.items() if action is not None), "")
 
 
 def _gauges(source: Source) -> Mapping[str, float]:

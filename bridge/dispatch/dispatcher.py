@@ -134,7 +134,7 @@ class Dispatcher:
                 await self._conclude(going, await self._lines[request.target].sender.send(going))
         finally:
             for scope in (request.target, request.scope):
-                self._pauses.ended(scope, works=False)
+                self._pauses.ended(scope, self._clock.now_ms(), works=False)
             self._in_flight[request.target] -= 1
             self._wake.set()
 
@@ -145,7 +145,7 @@ class Dispatcher:
 
     async def _conclude(self, request: Request, results: Sequence[tuple[Entry, Result]]) -> None:
         """Act on what became of each entry: store verdicts, pause, or put back what has none yet."""
-        moment = Moment(self._clock.now_ms(), self._started_ms, self._clock.random)
+        moment = self._moment(request)
         settlements: list[Settlement] = []
         back: list[Entry] = []
         for entry, result in results:
@@ -164,6 +164,11 @@ class Dispatcher:
         if settlements:
             await self._loader.settle(request.queue, settlements)
             await self._after(request, settlements, moment)
+
+    def _moment(self, request: Request) -> Moment:
+        now_ms = self._clock.now_ms()
+        going_ms = (self._pauses.going_since_ms(scope, now_ms) for scope in (request.target, request.scope))
+        return Moment(now_ms, max(self._started_ms, *going_ms), self._clock.random)
 
     def _doubt(self, request: Request, entry: Entry, back: list[Entry]) -> None:
         """A create that a batch answer did not name rides once more; then its instance is looked up."""
@@ -193,7 +198,7 @@ class Dispatcher:
 
     def _works(self, request: Request) -> None:
         for scope in (request.target, request.scope):
-            if self._pauses.ended(scope, works=True):
+            if self._pauses.ended(scope, self._clock.now_ms(), works=True):
                 log.info("resumed", target=request.target, workflow=request.scope.workflow)
 
     async def _after(self, request: Request, settlements: Sequence[Settlement], moment: Moment) -> None:

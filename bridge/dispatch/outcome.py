@@ -53,7 +53,7 @@ class Moment(NamedTuple):
     """When and under which circumstances a decision is made."""
 
     now_ms: int
-    started_ms: int  # of this process: what waited while nobody could try is not held against a call
+    going_ms: int  # since when calls there can be made: waiting while nobody could try is not held against a call
     random: Callable[[], float]
 
 
@@ -112,5 +112,5 @@ def _missing(entry: Entry, policy: Policy, failure: Failure, moment: Moment) -> 
 
 
 def _waited_seconds(entry: Entry, moment: Moment) -> float:
-    due_ms = max(entry.arrived_ms, entry.not_before_ms, moment.started_ms)
+    due_ms = max(entry.arrived_ms, entry.not_before_ms, moment.going_ms)
     return (moment.now_ms - due_ms) / 1000

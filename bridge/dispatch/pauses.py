@@ -31,6 +31,7 @@ class Pauses:
 
     def __init__(self) -> None:
         self._pauses: dict[str | Queue, Pause] = {}
+        self._ended_ms: dict[str | Queue, int] = {}  # the last pause of each
 
     def allows(self, scope: str | Queue, now_ms: int) -> bool:
         """Whether a request may go there now."""
@@ -43,7 +44,11 @@ class Pauses:
         if pause is not None:
             pause.probing = True
 
-    def ended(self, scope: str | Queue, *, works: bool) -> bool:
+    def going_since_ms(self, scope: str | Queue, now_ms: int) -> int:
+        """Since when calls there could be made, Unix epoch milliseconds: now where it is paused, 0 for ever."""
+        return now_ms if scope in self._pauses else self._ended_ms.get(scope, 0)
+
+    def ended(self, scope: str | Queue, now_ms: int, *, works: bool) -> bool:
         """A request there has ended. Returns whether it was a probe, and ended the pause by its success.
 
         Requests that were under way when the pause began do not end it.
@@ -54,6 +59,7 @@ class Pauses:
         pause.probing = False
         if works:
             del self._pauses[scope]
+            self._ended_ms[scope] = now_ms
         return works
 
     def hold(self, scope: str | Queue, reason: str, now_ms: int, seconds: float | None = None) -> bool:

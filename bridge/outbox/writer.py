@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from itertools import groupby
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+# A job that comes so soon after a transaction is not alone: the next ones are waited for as long, and share the sync.
+# After a quiet moment a job is written at once.
+_GATHER_SECONDS = 0.001
 _FIRST_DELAY_SECONDS = 0.05
 _LONGEST_DELAY_SECONDS = 5.0
 _ATTEMPTS_WHEN_STOPPING = 3
@@ -105,8 +108,8 @@ class Writer:
 
     def _next_group(self) -> list[Job]:
         """All that is queued, at least one; empty at the end."""
+        job = self._next_job()
         group = []
-        job = self._jobs.get()
         while job is not None:
             group.append(job)
             if self._jobs.empty():
@@ -115,6 +118,14 @@ class Writer:
         if group:
             self._jobs.put(None)  # the end comes after this group
         return group
+
+    def _next_job(self) -> Job | None:
+        try:
+            job = self._jobs.get(timeout=_GATHER_SECONDS)
+        except Empty:
+            return self._jobs.get()
+        self._stopping.wait(_GATHER_SECONDS)
+        return job
 
     def _write(self, group: list[Job]) -> None:
         if self.failure is not None:

@@ -15,10 +15,12 @@ import pytest
 from bridge.call import NORMAL
 from bridge.config.markdown import metrics_table
 from bridge.dispatch import outcome
+from bridge.dispatch.dispatcher import FOUND_DONE
 from bridge.dispatch.outcome import Step
 from bridge.errors import MissingField, RuleError
 from bridge.message import Message
 from bridge.metrics import SOURCE_GAUGES
+from bridge.outbox.base import Verdict
 from bridge.parts import _gauges
 from bridge.routing.expression import ExpressionError, compile  # noqa: A004  named like re.compile
 from bridge.routing.functions import FUNCTIONS, METHODS
@@ -279,6 +281,13 @@ def test_the_page_says_which_metrics_nobody_reports_yet() -> None:
         silent.add("workflow_bridge_config_info")
     paragraph = re.search(r"^Not reported yet: (.*?)\n\n", METRICS, re.DOTALL | re.MULTILINE)
     assert set(spans(paragraph[1]) if paragraph else []) == silent
+
+
+def test_the_page_of_metrics_names_every_outcome_of_a_call() -> None:
+    """The verdicts, and what dispatch tells apart from delivered."""
+    sentence = re.search(r"^- `outcome` of `deliveries_total`: (.*?)\.\n", METRICS, re.DOTALL | re.MULTILINE)
+    words = set(re.findall(r"`(\w+)`", sentence[1])) if sentence else set()
+    assert words == {*Verdict, *FOUND_DONE}
 
 
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}

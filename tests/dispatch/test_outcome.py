@@ -83,7 +83,7 @@ def test_parking_ends() -> None:
 def test_time_in_which_nobody_could_try_does_not_count() -> None:
     """After two days of downtime a call is tried, and retried, before it is given up."""
     old = entry(1, arrived_ms=0)
-    moment = Moment(now_ms=172_800_000, started_ms=172_790_000, random=lambda: 0.5)
+    moment = Moment(now_ms=172_800_000, going_ms=172_790_000, random=lambda: 0.5)
     assert settle(old, failure(Meaning.UNKNOWN), moment).verdict is Verdict.RETRY
 
 
