@@ -15,7 +15,6 @@ import structlog
 from bridge import parts
 from bridge.admin.server import HealthServer, Readiness
 from bridge.dispatch.dispatcher import Clock, Dispatcher
-from bridge.errors import BridgeError
 from bridge.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+LAST_ACKS_SECONDS = 5.0  # for the acknowledgements of what is stored or delivered, after the last request
 LEFT_AT_ONCE = 130  # the exit code after a second signal
 GC_THRESHOLD = 50_000  # objects made and not freed: several batches
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -34,6 +34,12 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def now_ms() -> int:
     """Unix epoch, milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """One of the exceptions that ended a task, out of however many groups it is wrapped in."""
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 def _collect_seldom() -> None:
@@ -91,8 +97,8 @@ class App:
                 sending = halves.create_task(self._send())
                 await self._stopping.wait()
                 await self._drain(intake, sending)
-        except* BridgeError as failed:
-            raise failed.exceptions[0] from None
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
 
     async def _send(self) -> None:
         if self._config.dispatch.enabled:
@@ -105,8 +111,11 @@ class App:
             supervisor.stop()
         # What the memory outbox has not delivered would be delivered again; a durable one keeps it.
         self._dispatcher.stop(drain=self._config.outbox.type == "memory")
-        _, late = await asyncio.wait([*intake, sending], timeout=self._config.shutdown.grace_seconds)
-        for task in late:
+        grace_seconds = self._config.shutdown.grace_seconds
+        await asyncio.wait([sending], timeout=grace_seconds)
+        # Once nothing is sent any more the memory outbox resolves no further receipts.
+        await asyncio.wait(intake, timeout=min(grace_seconds, LAST_ACKS_SECONDS))
+        for task in (*intake, sending):
             task.cancel()
 
     async def _close(self) -> None:

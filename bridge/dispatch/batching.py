@@ -33,6 +33,7 @@ class Request(NamedTuple):
     kind: Kind
     queue: Queue  # where its entries lie
     entries: Sequence[Entry]  # of one workflow; exactly one unless ``kind`` is CREATES
+    probes: tuple[str | Queue, ...] = ()  # pauses that it tries out
 
     @property
     def target(self) -> str:

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 
 _FACTS = attrgetter("entry.policy", "entry.operation", "verdict", "reason")
 FOUND_DONE = frozenset({"exists", "dropped"})  # delivered without a change at the API; told apart in metrics
+LOOK_UP_EVERY = 20  # requests: looking instances up takes at most this share of the quota, and never stands still
 LONGEST_WAIT_SECONDS = 60.0  # without news; everything that matters wakes the loop
 
 
@@ -61,11 +62,14 @@ class Dispatcher:
         self._in_flight: Counter[str] = Counter()  # requests, by target
         self._left_out: set[int] = set()  # seqs of creates that one batch answer did not name
         self._look_ups: deque[Request] = deque()  # creates that two batch answers did not name
+        self._since_look_up = 0  # requests
         self._wake = asyncio.Event()
         self._stopping: bool | None = None  # None: going. True: end when nothing is ready. False: end at once
 
     async def run(self) -> None:
         """Send until ``stop``; returns when the last request has been answered and its outcome is stored."""
+        for target in {queue.target for queue in self._outbox.queues()} - self._lines.keys():
+            log.warning("target_missing", target=target)  # its calls wait until the configuration has it again
         async with asyncio.TaskGroup() as requests:
             listener = requests.create_task(self._listen())
             while not self._finished():
@@ -99,7 +103,7 @@ class Dispatcher:
 
     async def _woken(self) -> None:
         now_ms = self._clock.now_ms()
-        due = [at_ms for at_ms in (self._outbox.next_due_ms(), self._pauses.next_ms(now_ms)) if at_ms is not None]
+        due = [at_ms for at_ms in (self._loader.next_due_ms(), self._pauses.next_ms(now_ms)) if at_ms is not None]
         seconds = min([LONGEST_WAIT_SECONDS, *((at_ms - now_ms) / 1000 for at_ms in due)])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0.001)):
@@ -108,13 +112,19 @@ class Dispatcher:
     def _next(self) -> Request | None:
         if self._stopping is False:
             return None
-        request = batching.choose(self._loader.windows, self._may_go)
-        if request is None and self._look_ups and self._may_go(self._look_ups[0].scope):
-            request = self._look_ups.popleft()
+        request = self._next_look_up() if self._since_look_up >= LOOK_UP_EVERY else None
+        request = request or batching.choose(self._loader.windows, self._may_go) or self._next_look_up()
+        if request is None:
+            return None
+        self._in_flight[request.target] += 1
+        self._since_look_up += 1
+        return request._replace(probes=tuple(filter(self._pauses.started, (request.target, request.scope))))
+
+    def _next_look_up(self) -> Request | None:
+        request = next((request for request in self._look_ups if self._may_go(request.scope)), None)
         if request is not None:
-            self._in_flight[request.target] += 1
-            self._pauses.started(request.scope)
-            self._pauses.started(request.target)
+            self._look_ups.remove(request)
+            self._since_look_up = 0
         return request
 
     def _may_go(self, workflow: Queue) -> bool:
@@ -132,9 +142,12 @@ class Dispatcher:
             if held:
                 going = request._replace(entries=held)
                 await self._conclude(going, await self._lines[request.target].sender.send(going))
+        except asyncio.CancelledError:
+            self._outbox.back(held)  # cut off: nobody waits for it any more, least of all a withdrawal
+            raise
         finally:
-            for scope in (request.target, request.scope):
-                self._pauses.ended(scope, self._clock.now_ms(), works=False)
+            for scope in request.probes:
+                self._pauses.probed(scope, self._clock.now_ms(), works=False)
             self._in_flight[request.target] -= 1
             self._wake.set()
 
@@ -157,10 +170,12 @@ class Dispatcher:
                 back.append(entry)
             else:
                 settlements.append(outcome.settle(entry, result, moment))
-        if len(back) < len(results):
+        if any(not isinstance(result, Failure) or outcome.answered(result) for _, result in results):
             self._works(request)
         self._outbox.back(back)
         self._loader.windows[request.queue].put_back(back)
+        if self._left_out:
+            self._left_out.difference_update([settlement.entry.seq for settlement in settlements])
         if settlements:
             await self._loader.settle(request.queue, settlements)
             await self._after(request, settlements, moment)
@@ -197,8 +212,8 @@ class Dispatcher:
         return True
 
     def _works(self, request: Request) -> None:
-        for scope in (request.target, request.scope):
-            if self._pauses.ended(scope, self._clock.now_ms(), works=True):
+        for scope in request.probes:
+            if self._pauses.probed(scope, self._clock.now_ms(), works=True):
                 log.info("resumed", target=request.target, workflow=request.scope.workflow)
 
     async def _after(self, request: Request, settlements: Sequence[Settlement], moment: Moment) -> None:

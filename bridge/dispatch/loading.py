@@ -11,11 +11,15 @@ from bridge.outbox.base import Settlement, Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.outbox.base import Entry, Outbox, Queue
+    from bridge.outbox.base import Outbox, Queue
 
 WINDOW_ENTRIES = 4_000  # of one queue: room for many full batches in flight and as many waiting
 CHUNK_ENTRIES = 1_000  # read at once
-HELD_BACK_ENTRIES = WINDOW_ENTRIES // 2  # that wait behind a call in retry; more of them go back to the outbox
+HELD_BACK_ENTRIES = WINDOW_ENTRIES // 2  # that wait behind a retry or a parked event; more go back to the outbox
+LOADED_ENTRIES = 4 * WINDOW_ENTRIES  # of all queues; above it nothing that has become due is loaded
+
+
+WAITS = frozenset({Verdict.RETRY, Verdict.PARK})  # these entries stay in the outbox
 
 
 class Cursor:
@@ -51,12 +55,19 @@ class Loader:
             for queue in self._outbox.queues():
                 await self._load_pending(queue)
 
+    def next_due_ms(self) -> int | None:
+        """When more could be loaded because it is due; None: never, or there is no room for it now."""
+        return None if self._is_full() else self._outbox.next_due_ms()
+
+    def _is_full(self) -> bool:
+        return sum(window.size for window in self.windows.values()) >= LOADED_ENTRIES
+
     async def _load_due(self, now_ms: int) -> None:
-        due_ms = self._outbox.next_due_ms()
+        due_ms = self.next_due_ms()
         if due_ms is None or due_ms > now_ms:
             return
         for entry in await self._outbox.due(now_ms, CHUNK_ENTRIES):
-            self._window(entry.queue).load_due((entry,))
+            self._window(entry.queue).load((entry,))
 
     async def _load_pending(self, queue: Queue) -> None:
         cursor = self._cursors.setdefault(queue, Cursor())
@@ -74,34 +85,35 @@ class Loader:
 
     async def settle(self, queue: Queue, settlements: Sequence[Settlement]) -> None:
         """Apply verdicts to the outbox first, then to the window: a lane goes on when its last call is safe."""
-        waits = any(settlement.verdict in {Verdict.RETRY, Verdict.PARK} for settlement in settlements)
-        if not waits:
-            await self._outbox.settle(settlements)
-            self._window(queue).settled([settlement.entry for settlement in settlements])
-            return
-        async with self._moving:
-            await self._outbox.settle(settlements)
-            self._apply(queue, settlements)
-            await self._shed(queue, settlements)
+        waits = [settlement for settlement in settlements if settlement.verdict in WAITS]
+        final = [settlement for settlement in settlements if settlement.verdict not in WAITS] if waits else settlements
+        if final:
+            await self._outbox.settle(final)
+            self._window(queue).settled([settlement.entry for settlement in final])
+        if waits:
+            async with self._moving:
+                await self._outbox.settle(waits)
+                self._apply(queue, waits)
+                await self._shed(queue, max(settlement.at_ms for settlement in waits))
 
-    def _apply(self, queue: Queue, settlements: Sequence[Settlement]) -> None:
+    def _apply(self, queue: Queue, waits: Sequence[Settlement]) -> None:
         window = self._window(queue)
-        window.retried(_entries(settlements, Verdict.RETRY))
-        window.parked(_entries(settlements, Verdict.PARK))
-        window.settled([*_entries(settlements, Verdict.DELIVERED), *_entries(settlements, Verdict.DEAD)])
+        window.retried([wait.entry for wait in waits if wait.verdict is Verdict.RETRY])
+        window.parked([wait.entry for wait in waits if wait.verdict is Verdict.PARK])
 
-    async def _shed(self, queue: Queue, settlements: Sequence[Settlement]) -> None:
-        """Give entries back that wait behind retries, when they take up room that other lanes need."""
+    async def _shed(self, queue: Queue, at_ms: int) -> None:
+        """Give entries back that wait behind others, when they take up room that other lanes need."""
         window = self._window(queue)
-        held_back = window.held_back() if window.size > HELD_BACK_ENTRIES else []
-        if len(held_back) <= HELD_BACK_ENTRIES:
+        if window.size <= HELD_BACK_ENTRIES:
             return
-        at_ms = max(settlement.at_ms for settlement in settlements)
+        held, parked = window.held_back()
+        if len(held) + len(parked) <= HELD_BACK_ENTRIES:
+            return
         await self._outbox.settle(
-            [Settlement(entry, Verdict.RETRY, "behind_retry", at_ms=at_ms, attempted=False) for entry in held_back]
+            [
+                Settlement(entry, verdict, "behind", at_ms=at_ms, attempted=False)
+                for verdict, entries in ((Verdict.RETRY, held), (Verdict.PARK, parked))
+                for entry in entries
+            ]
         )
-        window.unload(held_back)
-
-
-def _entries(settlements: Sequence[Settlement], verdict: Verdict) -> list[Entry]:
-    return [settlement.entry for settlement in settlements if settlement.verdict is verdict]
+        window.unload([*held, *parked])

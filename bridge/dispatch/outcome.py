@@ -57,6 +57,16 @@ class Moment(NamedTuple):
     random: Callable[[], float]
 
 
+def answered(failure: Failure) -> bool:
+    """Whether the API itself has looked at the call, and the call alone is refused: nothing is wrong beyond it."""
+    return failure.meaning not in {
+        Meaning.UNKNOWN,
+        Meaning.WORKFLOW_MISSING,
+        Meaning.UNAUTHORIZED,
+        Meaning.RATE_LIMITED,
+    }
+
+
 def step(entry: Entry, failure: Failure) -> Step:
     """Look the failure up for this call's operation."""
     return TABLE[failure.meaning][Operation(entry.operation)]

@@ -38,21 +38,19 @@ class Pauses:
         pause = self._pauses.get(scope)
         return pause is None or (now_ms >= pause.until_ms and not pause.probing)
 
-    def started(self, scope: str | Queue) -> None:
-        """A request was sent there."""
+    def started(self, scope: str | Queue) -> bool:
+        """A request was sent there. Returns whether it is the probe of a pause."""
         pause = self._pauses.get(scope)
         if pause is not None:
             pause.probing = True
+        return pause is not None
 
     def going_since_ms(self, scope: str | Queue, now_ms: int) -> int:
         """Since when calls there could be made, Unix epoch milliseconds: now where it is paused, 0 for ever."""
         return now_ms if scope in self._pauses else self._ended_ms.get(scope, 0)
 
-    def ended(self, scope: str | Queue, now_ms: int, *, works: bool) -> bool:
-        """A request there has ended. Returns whether it was a probe, and ended the pause by its success.
-
-        Requests that were under way when the pause began do not end it.
-        """
+    def probed(self, scope: str | Queue, now_ms: int, *, works: bool) -> bool:
+        """The probe has ended, without a reason to pause again. Returns whether this ended the pause."""
         pause = self._pauses.get(scope)
         if pause is None or not pause.probing:
             return False

@@ -21,8 +21,8 @@ class Lane:
     """The calls of one order key, in order of arrival.
 
     offered: the entry that stands in the window's heads, or is in flight: nothing else of the lane is sent before it
-    is settled. held: an earlier entry waits in the outbox for its retry, nothing may pass it. parked: an earlier event
-    waits in the outbox for its instance, only the create may pass it.
+    is settled. held: the seq of an entry that waits in the outbox for its retry, nothing may pass it; parked: of an
+    event that waits there for its instance, only creates may pass it. 0: none; it is freed when that entry is back.
     """
 
     __slots__ = ("held", "offered", "parked", "waiting")
@@ -30,8 +30,8 @@ class Lane:
     def __init__(self) -> None:
         self.waiting: deque[Entry] = deque()
         self.offered: Entry | None = None
-        self.held = False
-        self.parked = False
+        self.held = 0
+        self.parked = 0
 
     @property
     def empty(self) -> bool:
@@ -115,23 +115,19 @@ class Window:
         self._lanes: dict[str, Lane] = {}
 
     def load(self, entries: Iterable[Entry]) -> None:
-        """Take entries in, each lane's in order of arrival. One that waited in the outbox frees its lane."""
+        """Take entries in, each lane's in order of arrival. One that held its lane from the outbox frees it."""
         lanes = self._lanes
         for entry in entries:
             lane = lanes.get(entry.lane or entry.instance_id)
             if lane is None:
                 lane = lanes[entry.lane or entry.instance_id] = Lane()
             lane.insert(entry)
+            if lane.held == entry.seq:
+                lane.held = 0
+            elif lane.parked == entry.seq:
+                lane.parked = 0
             self.size += 1
             self._offer(lane)
-
-    def load_due(self, entries: Iterable[Entry]) -> None:
-        """Take in what waited in the outbox: the lane of such an entry is neither held nor parked any more."""
-        for entry in entries:
-            lane = self._lanes.get(entry.lane_key)
-            if lane is not None:
-                lane.held = lane.parked = False
-            self.load((entry,))
 
     def _offer(self, lane: Lane) -> None:
         entry = lane.offer()
@@ -150,14 +146,14 @@ class Window:
         """These wait in the outbox; their lanes are held until they are loaded again."""
         for entry in entries:
             lane = self._release(entry)
-            lane.held = True
+            lane.held = entry.seq
             self._forget(entry, lane)
 
     def parked(self, entries: Iterable[Entry]) -> None:
         """These wait in the outbox for their instance; only creates of their lanes go on."""
         for entry in entries:
             lane = self._release(entry)
-            lane.parked = True
+            lane.parked = entry.seq
             self._offer(lane)
             self._forget(entry, lane)
 
@@ -167,9 +163,17 @@ class Window:
             heads = self.creates if entry.operation == Operation.CREATE else self.singles
             heads[entry.workflow].put_back(entry)
 
-    def held_back(self) -> list[Entry]:
-        """Entries that wait here, not offered, behind one that waits in the outbox."""
-        return [entry for lane in self._lanes.values() if lane.held for entry in lane.waiting]
+    def held_back(self) -> tuple[list[Entry], list[Entry]]:
+        """Entries that wait here, not offered, behind one that waits in the outbox: behind retries, behind parked."""
+        held = [entry for lane in self._lanes.values() if lane.held for entry in lane.waiting]
+        parked = [
+            entry
+            for lane in self._lanes.values()
+            if lane.parked and not lane.held
+            for entry in lane.waiting
+            if entry.operation != Operation.CREATE
+        ]
+        return held, parked
 
     def unload(self, entries: Iterable[Entry]) -> None:
         """These were not offered, and are in the outbox's care again."""

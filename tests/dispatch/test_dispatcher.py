@@ -272,6 +272,33 @@ async def test_an_event_need_not_wait(tmp_path: Path, if_missing: IfMissing, dea
 
 
 @pytest.mark.slow
+async def test_a_window_full_of_early_events_lets_their_creates_in(tmp_path: Path) -> None:
+    """4,500 events of 30 instances are there before the instances' creates: the creates are found and go first."""
+    async with running(tmp_path) as bench:
+        await bench.add(event(f"i-{n}", k) for k in range(150) for n in range(30))
+        await bench.add(create(f"i-{n}", "wait") for n in range(30))
+        async with asyncio.timeout(120):
+            while bench.outbox.depth().ready or bench.outbox.depth().later:
+                await asyncio.sleep(0.05)
+        assert bench.outbox.depth().dead == 0
+    by_lane: dict[str, list[int]] = defaultdict(list)
+    for lane, number in bench.events:
+        by_lane[lane].append(number)
+    assert by_lane == {f"i-{n}": list(range(150)) for n in range(30)}
+
+
+async def test_a_probe_that_times_out_ends_no_pause(tmp_path: Path) -> None:
+    """A refused token stays a refused token when the next try gets no answer at all."""
+    answers = iter([refusal(403, 10000), "lost request"])
+    async with running(tmp_path, lambda _url, _body: next(answers, None)) as bench:
+        await bench.add([create("i")])
+        await bench.until(lambda: next(iter(bench.dispatcher.paused.values()), "") == "unauthorized")
+        await bench.settled()
+        assert bench.dispatcher.paused == {}
+    assert bench.created == ["i"]
+
+
+@pytest.mark.slow
 async def test_everything_arrives_through_faults(tmp_path: Path) -> None:
     """3,000 calls over 300 lanes, a fifth of all requests failing: order kept, instances once, no event lost."""
     chance = random.Random(7)

@@ -38,10 +38,23 @@ def test_a_retry_holds_its_lane_until_it_is_back() -> None:
     take_all(window)
     window.retried([first])
     assert take_all(window) == []
-    window.load_due([first])
+    window.load([first])
     assert take_all(window) == [1]
     window.settled([first])
     assert take_all(window) == [2]
+
+
+def test_only_the_holder_frees_its_lane() -> None:
+    """A delayed call of the same lane that comes due does not let others pass the one in retry."""
+    window = Window()
+    delayed, retried, last = entry(1), entry(2), entry(3)
+    window.load([retried, last])
+    take_all(window)
+    window.retried([retried])
+    window.load([delayed])
+    assert take_all(window) == []
+    window.load([retried])
+    assert take_all(window) == [1]
 
 
 def test_a_parked_event_lets_its_create_pass_and_nothing_else() -> None:
@@ -55,7 +68,7 @@ def test_a_parked_event_lets_its_create_pass_and_nothing_else() -> None:
     assert take_all(window) == [3]
     window.settled([create])
     assert take_all(window) == []
-    window.load_due([parked])
+    window.load([parked])
     assert take_all(window) == [1]
     window.settled([parked])
     assert take_all(window) == [2]
@@ -77,7 +90,7 @@ def test_held_back_entries_can_be_unloaded() -> None:
     window.load([first, second, third])
     take_all(window)
     window.retried([first])
-    assert [held.seq for held in window.held_back()] == [2, 3]
+    assert [held.seq for held in window.held_back()[0]] == [2, 3]
     window.unload([second, third])
     assert window.size == 0
 
@@ -158,7 +171,7 @@ class Lanes(RuleBasedStateMachine):
         if any(other.lane_key == back.lane_key and other.seq < back.seq for other in self.outside):
             return  # within a lane the outbox gives the earlier one first
         self.outside.remove(back)
-        self.window.load_due([back])
+        self.window.load([back])
 
     @invariant()
     def one_in_flight_per_lane(self) -> None:
@@ -177,7 +190,7 @@ class Lanes(RuleBasedStateMachine):
                 self.unsettled[done.lane_key].remove(done)
             self.flying.clear()
             for back in sorted(self.outside, key=lambda e: e.seq):
-                self.window.load_due([back])
+                self.window.load([back])
             self.outside.clear()
             size = self.window.size
             self.send()
