@@ -1,0 +1,192 @@
+"""The first half and its supervisor, with a broker in memory and an outbox whose receipts the test holds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bridge.decoding import DecodingSettings
+from bridge.decoding.decoder import decoder
+from bridge.intake import Reader, Translation
+from bridge.metrics import Metrics
+from bridge.routing.router import Router, SourceInfo
+from bridge.routing.settings import RuleSettings
+from bridge.sources.memory import MemoryBroker, MemorySource
+from bridge.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bridge.outbox.base import Intake
+
+RULE = {
+    "name": "order",
+    "when": 'body.type == "order"',
+    "create": {"workflow": "w", "id": "o-${body.n}", "params": "${body}"},
+}
+SECONDS = 5.0
+NOW_MS = 1_000_000
+
+
+class HeldReceipt:
+    """Resolves when the test says so."""
+
+    def __init__(self) -> None:
+        self.given = asyncio.Event()
+
+    async def wait(self) -> None:
+        await self.given.wait()
+
+
+class HeldOutbox:
+    """Takes everything; keeps the receipts."""
+
+    def __init__(self) -> None:
+        self.intakes: list[Intake] = []
+        self.receipts: list[HeldReceipt] = []
+        self.room = asyncio.Event()
+        self.room.set()
+
+    async def add(self, intake: Intake) -> HeldReceipt:
+        await self.room.wait()
+        self.intakes.append(intake)
+        self.receipts.append(HeldReceipt())
+        return self.receipts[-1]
+
+
+def translation(ignore_older_than_ms: int | None = None) -> Translation:
+    rules = [RuleSettings.model_validate(RULE)]
+    router = Router(rules, vars={}, sources=[SourceInfo("orders")], targets=["main"])
+    return Translation(decoder(DecodingSettings()), router, Metrics(), lambda: NOW_MS, ignore_older_than_ms)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+class Bench:
+    """A running reader."""
+
+    def __init__(self) -> None:
+        self.broker = MemoryBroker()
+        self.source = MemorySource("orders", self.broker, 2)
+        self.outbox = HeldOutbox()
+        self.reader = Reader(self.source, translation(), self.outbox)  # type: ignore[arg-type]  # what it asks of it
+
+    def produce(self, *bodies: bytes) -> None:
+        for body in bodies:
+            self.broker.publish(body)
+
+
+@pytest.fixture
+async def bench() -> Bench:
+    made = Bench()
+    await made.source.open()
+    return made
+
+
+async def test_no_ack_before_the_receipt(bench: Bench) -> None:
+    """The broker is told to forget a batch after its receipt has resolved, and not a moment before."""
+    bench.produce(b'{"type":"order","n":1}', b'{"type":"order","n":2}')
+    reading = asyncio.create_task(bench.reader.run())
+    await until(lambda: len(bench.outbox.receipts) == 1)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert bench.broker.committed == 0
+    bench.outbox.receipts[0].given.set()
+    await until(lambda: bench.broker.committed == 2)
+    bench.reader.stop()
+    await asyncio.wait_for(reading, SECONDS)
+
+
+async def test_reading_goes_on_while_receipts_are_outstanding(bench: Bench) -> None:
+    """A slow disk does not hold up the next fetch; a batch that is stored later is never skipped."""
+    bench.produce(*(b'{"type":"order","n":%d}' % n for n in range(4)))
+    reading = asyncio.create_task(bench.reader.run())
+    await until(lambda: len(bench.outbox.receipts) == 2)
+    bench.outbox.receipts[1].given.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert bench.broker.committed == 0
+    bench.outbox.receipts[0].given.set()
+    await until(lambda: bench.broker.committed == 4)
+    bench.reader.stop()
+    await asyncio.wait_for(reading, SECONDS)
+
+
+async def test_a_stop_waits_for_receipts(bench: Bench) -> None:
+    """After a stop nothing more is fetched, and what was taken in is still acknowledged."""
+    bench.produce(b'{"type":"order","n":1}')
+    reading = asyncio.create_task(bench.reader.run())
+    await until(lambda: len(bench.outbox.receipts) == 1)
+    bench.reader.stop()
+    bench.produce(b'{"type":"order","n":2}')
+    await asyncio.sleep(0)
+    assert not reading.done()
+    bench.outbox.receipts[0].given.set()
+    await asyncio.wait_for(reading, SECONDS)
+    assert (bench.broker.committed, len(bench.outbox.intakes)) == (1, 1)
+
+
+async def test_a_stop_while_the_outbox_has_no_room(bench: Bench) -> None:
+    """A batch that could not be handed over is not acknowledged: the broker keeps it."""
+    bench.outbox.room.clear()
+    bench.produce(b'{"type":"order","n":1}')
+    reading = asyncio.create_task(bench.reader.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    bench.reader.stop()
+    await asyncio.wait_for(reading, SECONDS)
+    assert (bench.broker.committed, bench.outbox.intakes) == (0, [])
+
+
+async def test_a_lost_source_is_opened_again_and_nothing_is_acknowledged_for_it() -> None:
+    """The supervisor reopens the source; what was outstanding on the old connection comes again."""
+    bench = Bench()
+    supervisor = Supervisor(bench.source, translation(), bench.outbox, lambda: 0.0)  # type: ignore[arg-type]  # as above
+    running = asyncio.create_task(supervisor.run())
+    bench.produce(b'{"type":"order","n":1}')
+    await until(lambda: len(bench.outbox.receipts) == 1)
+    bench.broker.kill()
+    await until(lambda: bench.source._acks is None)  # the supervisor has closed it
+    bench.broker.start()
+    await until(lambda: len(bench.outbox.receipts) == 2)
+    bench.outbox.receipts[0].given.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert bench.broker.committed == 0
+    bench.outbox.receipts[1].given.set()
+    await until(lambda: bench.broker.committed == 1)
+    supervisor.stop()
+    await asyncio.wait_for(running, SECONDS)
+
+
+async def test_bad_messages_are_dead_letters_and_stop_nothing(bench: Bench) -> None:
+    """What is no JSON, and what has no id, becomes a dead letter with its reason; the rest of the batch is a call."""
+    bench.produce(b"{not json", b'{"type":"order","n":1}', b'{"type":"order"}', b'{"type":"other"}')
+    reading = asyncio.create_task(bench.reader.run())
+    await until(lambda: len(bench.outbox.intakes) == 2)
+    dead = [(letter.reason, letter.message.body) for intake in bench.outbox.intakes for letter in intake.dead]
+    assert dead == [("undecodable", b"{not json"), ("render_error", b'{"type":"order"}')]
+    assert [call.instance_id for intake in bench.outbox.intakes for _, call in intake.calls] == ["o-1"]
+    bench.reader.stop()
+    for receipt in bench.outbox.receipts:
+        receipt.given.set()
+    await asyncio.wait_for(reading, SECONDS)
+
+
+async def test_old_messages_are_dropped_and_counted() -> None:
+    """``ignore_older_than`` looks at the message's own time; what it drops is counted by reason."""
+    bench = Bench()
+    await bench.source.open()
+    bench.produce(b'{"type":"order","n":1}')
+    young, old = translation(ignore_older_than_ms=NOW_MS), translation(ignore_older_than_ms=10)
+    batch = await bench.source.receive()  # its timestamp is its offset: 0
+    assert len(young.translate("orders", batch).calls) == 1
+    assert old.translate("orders", batch).calls == []
+    sample = {"source": "orders", "reason": "too_old"}
+    assert old.metrics.registry.get_sample_value("workflow_bridge_messages_dropped_total", sample) == 1
