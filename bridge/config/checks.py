@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # RabbitMQ closes a channel whose message is not acknowledged for 30 minutes.
 LONGEST_HOLD = timedelta(minutes=20)
+TOO_LONG = "with the memory outbox a message of RabbitMQ can be held for at most 20 minutes"
 
 
 def cross_checks(config: Config) -> list[Problem]:
@@ -86,10 +87,11 @@ def _holds(config: Config) -> Iterator[Problem]:
     for number, rule in enumerate(config.rules):
         kinds = {source.type for name, source in config.sources.items() if not rule.sources or name in rule.sources}
         if "rabbitmq" in kinds:
+            if rule.not_before is not None:
+                yield Problem(f"rules[{number}].not_before", "nobody knows how long that is, and " + TOO_LONG)
             for setting, held in _waits(rule):
                 if held > LONGEST_HOLD:
-                    why = "with the memory outbox a message of RabbitMQ can be held for at most 20 minutes"
-                    yield Problem(f"rules[{number}].{setting}", why)
+                    yield Problem(f"rules[{number}].{setting}", TOO_LONG)
 
 
 def _waits(rule: RuleSettings) -> Iterator[tuple[str, timedelta]]:

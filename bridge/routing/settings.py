@@ -203,6 +203,7 @@ class StatusAction(_Action):
         return self
 
 
+ABOUT_CALLS = ("for_each", "lane", "priority", "delay", "not_before", "give_up_after", "max_attempts")
 ACTIONS = ("create", "event", "status", "drop", "dead_letter")
 
 
@@ -248,6 +249,9 @@ class RuleSettings(_Settings):
             raise ValueError(f"a rule does exactly one of {', '.join(ACTIONS)}; this one {what}")
         if self.delay is not None and self.not_before is not None:
             raise ValueError("delay and not_before say the same thing twice; keep one")
+        idle = [name for name in ABOUT_CALLS if name in self.model_fields_set]
+        if idle and (self.drop is not None or self.dead_letter is not None):
+            raise ValueError(f"{' and '.join(idle)}: about calls, and {given[0]} makes none; leave it out")
         if self.drop is not None and "${" in self.drop:
             raise ValueError("the reason of drop is counted by name, so it cannot hold ${…}")
         return self

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.config import secrets_of
+from bridge.config import load_config, secrets_of
 from bridge.config.checks import notes
 from bridge.errors import ConfigError
 from bridge.outbox.settings import SqliteSettings
@@ -312,3 +312,36 @@ def test_whatever_stands_anywhere_is_used_or_refused(
         for problem in error.problems:
             assert problem.file.startswith(("bridge.yaml", "environment"))
             assert problem.message
+
+
+@pytest.mark.parametrize("setting", ["for_each: body.lines", "lane: key", "delay: 10m", "max_attempts: 3"])
+def test_what_is_about_calls_is_refused_where_there_are_none(tmp_path: Path, setting: str) -> None:
+    """A drop with a delay would be accepted and do nothing: it is an error that says so."""
+    file = tmp_path / "bridge.yaml"
+    file.write_text(f"""
+sources: {{in: {{type: kafka, bootstrap_servers: ["kafka:9092"], topics: [t], group_id: g}}}}
+rules:
+  - name: ignored
+    drop: test
+    {setting}
+""")
+    with pytest.raises(ConfigError, match="makes none; leave it out"):
+        load_config(file, {})
+
+
+def test_a_point_in_time_cannot_be_waited_for_with_a_message_in_hand(tmp_path: Path) -> None:
+    """With the memory outbox RabbitMQ holds the message, and closes the channel long before."""
+    file = tmp_path / "bridge.yaml"
+    file.write_text("""
+targets: {main: {account_id: a, api_token_file: token}}
+sources: {in: {type: rabbitmq, url: "amqp://rabbit/", queue: q}}
+outbox: {type: memory}
+dead_letters: discard
+rules:
+  - name: later
+    not_before: timestamp(body.at)
+    create: {workflow: w, id: "x-${body.n}"}
+""")
+    (tmp_path / "token").write_text("some-token")
+    with pytest.raises(ConfigError, match=r"rules\[0\]\.not_before: nobody knows"):
+        load_config(file, {})
