@@ -93,9 +93,7 @@ TABLE: tuple[Metric, ...] = (
 
 _ROWS = {row.name.removeprefix(PREFIX): row for row in TABLE}
 # What ``watch_source`` may report, by the name it reports it under.
-SOURCE_GAUGES = {
-    name: _ROWS[f"source_{name}"] for name in ("partitions", "lag_messages")
-}
+SOURCE_GAUGES = {name: _ROWS[f"source_{name}"] for name in ("partitions", "lag_messages")}
 
 
 class Histogram:

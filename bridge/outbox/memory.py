@@ -87,7 +87,9 @@ class MemoryOutbox:
         for message, call in intake.calls:
             self._entries.hold(message, call, batch, intake.received_ms, now_ms)
         if intake.dead:
-            self._publisher.publish(intake.dead).add_done_callback(batch.settled_by)
+            published = self._publisher.publish(intake.dead)
+            published.add_done_callback(batch.settled_by)
+            published.add_done_callback(lambda _: self._room.set())
         self._tell(gained=bool(intake.calls))
         return FutureReceipt(done)
 

@@ -43,7 +43,7 @@ async def test_a_queue_is_deleted_and_declared_again(rabbitmq: RabbitServer, tmp
         with BridgeProcess(tmp_path / "bridge", config) as bridge:
             await inlet.fill([b'{"id": %d}' % number for number in range(5)])
             await recorder.reached(5)
-            before = bridge.metrics()[RECONNECTS] if RECONNECTS in bridge.metrics() else 0
+            before = bridge.metrics().get(RECONNECTS, 0)
             await rabbitmq.delete_queue(queue)
             if pause:
                 await until(lambda: lost(bridge) > 0)

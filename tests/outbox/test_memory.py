@@ -63,6 +63,21 @@ async def test_a_dead_call_is_safe_when_its_letter_is_published() -> None:
     await outbox.close()
 
 
+async def test_letters_make_room_when_they_are_published() -> None:
+    """They count as kept until then; what waited for their place goes on, though no call was settled."""
+    letters = DeadLetters()
+    outbox = MemoryOutbox(MemorySettings(max_entries=2), letters, clock=Clock())
+    await outbox.open()
+    letters.gate.clear()
+    await outbox.add(intake_of(dead=[DeadLetter(message(number), "undecodable", "") for number in (1, 2)]))
+    adding = asyncio.ensure_future(outbox.add(intake_of(create(3, "a"))))
+    await turns()
+    assert not adding.done()
+    letters.gate.set()
+    await soon(adding)
+    await outbox.close()
+
+
 async def test_dead_letters_of_a_batch_hold_its_receipt() -> None:
     """An undecodable message is published before the broker may forget it."""
     letters = DeadLetters()
