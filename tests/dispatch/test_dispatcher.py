@@ -28,7 +28,7 @@ from bridge.outbox.settings import SqliteSettings
 from bridge.outbox.sqlite import SqliteOutbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bridge.emulator.journal import Record
@@ -289,7 +289,7 @@ async def test_a_window_full_of_early_events_lets_their_creates_in(tmp_path: Pat
 
 async def test_a_probe_that_times_out_ends_no_pause(tmp_path: Path) -> None:
     """A refused token stays a refused token when the next try gets no answer at all."""
-    answers = iter([refusal(403, 10000), "lost request"])
+    answers: Iterator[Answer | str] = iter([refusal(403, 10000), "lost request"])
     async with running(tmp_path, lambda _url, _body: next(answers, None)) as bench:
         await bench.add([create("i")])
         await bench.until(lambda: next(iter(bench.dispatcher.paused.values()), "") == "unauthorized")
