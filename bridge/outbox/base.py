@@ -176,6 +176,9 @@ class Outbox(Positions, Protocol):
 
         They are ready from now on, and this method does not give them again unless they are settled to later again.
         Within a lane in order of arrival.
+
+        What was withdrawn while it waited here after RETRY or PARK, or was settled so after it was withdrawn in
+        flight, is given once more, at once: the caller's lane still waits for it, and ``begin`` says that it is gone.
         """
 
     def next_due_ms(self) -> int | None:
@@ -184,6 +187,7 @@ class Outbox(Positions, Protocol):
     def begin(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Say that these are about to be sent; gives those that still are to be, without the withdrawn ones.
 
+        Those that it leaves out are settled: their lanes go on, and nothing gives them again.
         What was begun is in flight until it is settled or given ``back``: ``withdraw`` waits for it.
         """
 

@@ -31,7 +31,9 @@ _WORK_AGAIN_LATER = (
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same statement may succeed later: full disk, input or output error, busy, out of descriptors."""
+    """Whether the same statement may succeed later: full disk, input or output error, busy, out of memory."""
+    if isinstance(error, MemoryError):  # what Python makes of SQLITE_NOMEM
+        return True
     return isinstance(error, sqlite3.Error) and _primary_code(error) in _WORK_AGAIN_LATER
 
 

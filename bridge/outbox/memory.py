@@ -9,7 +9,7 @@ from bridge.call import Policy
 from bridge.errors import OutboxError
 from bridge.outbox.base import DeadLetter, Depth, Entry, Intake, Queue, Receipt, Settlement, Verdict
 from bridge.outbox.memory_entries import Held, MemoryEntries
-from bridge.outbox.memory_positions import MemoryPositions
+from bridge.outbox.memory_positions import MemoryPositions, partition_of
 from bridge.outbox.publisher import Publisher
 from bridge.outbox.receipts import FutureReceipt, Open
 from bridge.outbox.wakeup import Wakeup
@@ -56,8 +56,8 @@ class MemoryOutbox:
         self._wakeup.stop()
         await self._publisher.close()
         error = OutboxError("the outbox was closed before everything of this batch was delivered")
-        for held in self._entries.all():
-            held.batch.fail(error)
+        for batch in [batch for held in self._entries.all() for batch in held.batches]:
+            batch.fail(error)
         self._room.set()
 
     @property
@@ -74,31 +74,42 @@ class MemoryOutbox:
     # --- intake ------------------------------------------------------------------------------------------------------
 
     async def add(self, intake: Intake) -> Receipt:
-        """See Outbox. Waits while the batch does not fit beside what is kept already."""
+        """See Outbox. Waits while the batch does not fit beside what is kept already.
+
+        A message that came again while its calls are held is not taken twice: the receipt waits for those.
+        """
+        before = self._positions.withdrawals(intake)
         async with self._turn:
-            while self._kept and self._kept + len(intake.calls) > self._max_entries and not self._closed:
+            while not self._has_room(self._positions.left(intake, before)):
                 self._room.clear()
                 await self._room.wait()
         self._raise_failure()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        batch = Open(done, len(intake.calls) + bool(intake.dead))
+        batch = Open(done)
+        left = self._positions.left(intake, before)
+        if left is not intake:  # withdrawn while it waited; what the broker gives again must not count as stored
+            batch.withdraw()
+        self._take(left, batch, done)
+        return FutureReceipt(done)
+
+    def _take(self, intake: Intake, batch: Open, done: asyncio.Future[None]) -> None:
         self._positions.add(intake, done)
-        now_ms = self._clock()
-        for message, call in intake.calls:
-            self._entries.hold(message, call, batch, intake.received_ms, now_ms)
+        self._entries.take(intake, batch, self._clock())
         if intake.dead:
+            batch.add()
             published = self._publisher.publish(intake.dead)
             published.add_done_callback(batch.settled_by)
             published.add_done_callback(lambda _: self._room.set())
+        batch.settled()
         self._tell(gained=bool(intake.calls))
-        return FutureReceipt(done)
 
-    @property
-    def _kept(self) -> int:
-        return len(self._entries) + self._publisher.waiting
+    def _has_room(self, intake: Intake) -> bool:
+        kept = len(self._entries) + self._publisher.waiting
+        empty = not (intake.calls or intake.dead)
+        return empty or not kept or self._closed or kept + self._entries.fresh(intake) <= self._max_entries
 
     def _tell(self, *, gained: bool) -> None:
-        self._wakeup.tell(gained=gained, next_due_ms=self._entries.later.next_due_ms())
+        self._wakeup.tell(gained=gained, next_due_ms=self.next_due_ms())
 
     # --- dispatch ----------------------------------------------------------------------------------------------------
 
@@ -120,7 +131,7 @@ class MemoryOutbox:
 
     def next_due_ms(self) -> int | None:
         """See Outbox."""
-        return self._entries.later.next_due_ms()
+        return self._entries.next_due_ms()
 
     def begin(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """See Outbox."""
@@ -157,12 +168,13 @@ class MemoryOutbox:
             return
         self._land(seq)
         if seq in self._withdrawn:
+            self._entries.haunt(seq)
             self._drop(seq)
             return
         self._tell(gained=self._entries.put_off(settlement, self._clock()))
 
     def _dead_letter(self, settlement: Settlement) -> DeadLetter:
-        entry, message, call, _ = self._entries[settlement.entry.seq]
+        entry, message, call, *_ = self._entries[settlement.entry.seq]
         rule = Policy.decode(entry.policy).rule
         attempts = entry.attempts + settlement.attempted
         return DeadLetter(message, settlement.reason, settlement.detail, rule, call, attempts, settlement.settled_ms)
@@ -172,7 +184,8 @@ class MemoryOutbox:
         self._land(seq)
         held = self._remove(seq)
         if held is not None:
-            held.batch.settled()
+            for batch in held.batches:
+                batch.settled()
 
     def _land(self, seq: int) -> None:
         self._in_flight.discard(seq)
@@ -182,7 +195,8 @@ class MemoryOutbox:
         """Withdrawn: another consumer will be given the message."""
         held = self._remove(seq)
         if held is not None:
-            held.batch.withdraw()
+            for batch in held.batches:
+                batch.withdraw()
 
     def _remove(self, seq: int) -> Held | None:
         removed = self._entries.remove(seq, self._clock())
@@ -225,16 +239,19 @@ class MemoryOutbox:
     async def withdraw(self, source: str, partitions: Iterable[str]) -> None:
         """See Positions. Waiting for the receipt of a batch of which something was dropped is cancelled."""
         names = set(partitions)
-        self._positions.forget(source, names)
+        self._positions.withdraw(source, names)
         flying: set[int] = set()
         for entry, *_ in self._entries.all():
-            if entry.source != source or entry.message_id.rpartition("/")[0] not in names:
+            if entry.source != source or partition_of(entry.message_id) not in names:
                 continue
             if entry.seq in self._in_flight:
                 flying.add(entry.seq)
                 self._withdrawn.add(entry.seq)
-            else:
-                self._drop(entry.seq)
+                continue
+            if self._entries.later.holds(entry.seq):
+                self._entries.haunt(entry.seq)
+            self._drop(entry.seq)
+        self._room.set()  # a batch of these partitions that waits for room needs none any more
         self._tell(gained=False)
         while flying & self._in_flight:
             self._landed.clear()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections import defaultdict, deque
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.call import Operation
 from bridge.outbox.base import Depth, Entry, Queue, Settlement, Verdict
+from bridge.outbox.identity import identity
 from bridge.outbox.lanes import PARK, RETRY
 from bridge.outbox.memory_later import MemoryLater, Place
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from bridge.call import Call
     from bridge.message import Message
+    from bridge.outbox.base import Intake
     from bridge.outbox.receipts import Open
 
 _CREATE = Operation.CREATE.value
@@ -28,7 +31,8 @@ class Held(NamedTuple):
     entry: Entry
     message: Message
     call: Call
-    batch: Open
+    batches: list[Open]  # more than one where the message came again meanwhile
+    identity: str  # "" where the message is not recognised when it comes again
 
 
 class _Line:
@@ -69,6 +73,8 @@ class MemoryEntries:
         self.later = MemoryLater()
         self._held: dict[int, Held] = {}  # in order of arrival
         self._lines: dict[Queue, _Line] = {}
+        self._known: defaultdict[tuple[str, str], list[int]] = defaultdict(list)  # source, identity -> seqs
+        self._ghosts: deque[Entry] = deque()  # gone; ``due`` gives them once more
         self._next_seq = count(1).__next__
 
     def __len__(self) -> int:
@@ -84,7 +90,32 @@ class MemoryEntries:
         """Everything, in order of arrival."""
         return list(self._held.values())
 
-    def hold(self, message: Message, call: Call, batch: Open, arrived_ms: int, now_ms: int) -> None:
+    def take(self, intake: Intake, batch: Open, now_ms: int) -> None:
+        """Hold the calls of a batch; one whose message is held already waits for that one's calls instead."""
+        for message, call in intake.calls:
+            name = _name(message, intake)
+            if message.redelivered and self._repeats(message, name):
+                self._join(message.source, name, batch)
+            else:
+                self._hold(message, call, batch, intake.received_ms, now_ms, name)
+
+    def fresh(self, intake: Intake) -> int:
+        """How many calls ``take`` would add."""
+        again = [message for message, _ in intake.calls if message.redelivered]
+        return len(intake.calls) - sum([self._repeats(message, _name(message, intake)) for message in again])
+
+    def _repeats(self, message: Message, name: str) -> bool:
+        seqs = self._known.get((message.source, name))
+        return seqs is not None and self._held[seqs[0]].message is not message
+
+    def _join(self, source: str, name: str, batch: Open) -> None:
+        for seq in self._known[source, name]:
+            batches = self._held[seq].batches
+            if batches[-1] is not batch:  # the message became several calls
+                batches.append(batch)
+                batch.add()
+
+    def _hold(self, message: Message, call: Call, batch: Open, arrived_ms: int, now_ms: int, name: str) -> None:
         """Take in one call: ready, or later when its time has not come."""
         operation, target, workflow, instance_id, event_type, body, policy, lane, priority, not_before_ms = call
         timestamp_ms = arrived_ms if message.timestamp_ms is None else message.timestamp_ms
@@ -92,7 +123,10 @@ class MemoryEntries:
             self._next_seq(), operation.value, target, workflow, instance_id, event_type, body, policy, lane, priority,
             not_before_ms, message.source, message.id, timestamp_ms, arrived_ms, 0,
         )  # fmt: skip
-        self._held[entry.seq] = Held(entry, message, call, batch)
+        self._held[entry.seq] = Held(entry, message, call, [batch], name)
+        batch.add()
+        if name:
+            self._known[message.source, name].append(entry.seq)
         if not_before_ms > now_ms:
             self.later.put(_place(entry), kind=0, due_ms=not_before_ms)
         else:
@@ -106,7 +140,12 @@ class MemoryEntries:
         return [queue for queue, line in self._lines.items() if line.live]
 
     def pending(self, queue: Queue, after: int, limit: int) -> list[Entry]:
-        """Entries that nothing holds back; those that something does move behind it."""
+        """Entries that nothing holds back; those that something does move behind it.
+
+        None while ghosts of the queue are to be given: who waits for one must not take a later entry of its lane first.
+        """
+        if any(ghost.queue == queue for ghost in self._ghosts):
+            return []
         line = self._line(queue)
         line.read = max(line.read, after)
         given: list[Entry] = []
@@ -126,9 +165,9 @@ class MemoryEntries:
         return given
 
     def due(self, now_ms: int, limit: int) -> tuple[list[Entry], bool]:
-        """Entries whose time has come, and whether others went back to their places in their queues."""
-        given: list[Entry] = []
-        returned = False
+        """Entries whose time has come, and whether ``pending`` may have more than before."""
+        given = [self._ghosts.popleft() for _ in range(min(limit, len(self._ghosts)))]
+        returned = bool(given)
         while not given and (places := self.later.pop_due(now_ms, limit)):
             for place in places:
                 line = self._line(place.lane[0])
@@ -156,14 +195,34 @@ class MemoryEntries:
         if held is None:
             return None
         self._line(held.entry.queue).discard(seq)
+        self._unname(held)
         lane = self.later.remove(seq)
         return held, lane is not None and self.later.release([lane], now_ms)
+
+    def _unname(self, held: Held) -> None:
+        if held.identity:
+            key = held.entry.source, held.identity
+            self._known[key].remove(held.entry.seq)
+            if not self._known[key]:
+                del self._known[key]
+
+    def haunt(self, seq: int) -> None:
+        """Before it is removed: whoever waits for this entry is given it once more, to learn that it is gone."""
+        self._ghosts.append(self._held[seq].entry)
+
+    def next_due_ms(self) -> int | None:
+        """When ``due`` will have something."""
+        return 0 if self._ghosts else self.later.next_due_ms()
 
     def depth(self) -> Depth:
         """No dead letters are kept."""
         waiting = len(self.later) - self.later.given
         oldest = next(iter(self._held.values()), None)
         return Depth(len(self._held) - waiting, waiting, 0, 0 if oldest is None else oldest.entry.arrived_ms)
+
+
+def _name(message: Message, intake: Intake) -> str:
+    return identity(message) if message.has_identity and not intake.positions else ""
 
 
 def _place(entry: Entry) -> Place:

@@ -120,6 +120,11 @@ class MemoryLater:
         if len(self._due) > 2 * len(self._rows) + _LONGEST_GARBAGE:
             self._due = sorted((row.due_ms, seq) for seq, row in self._rows.items() if row.due_ms is not None)
 
+    def holds(self, seq: int) -> bool:
+        """Whether whoever settled the entry waits for it, and for no other before it: to be given when it is due."""
+        row = self._rows.get(seq)
+        return row is not None and row.resting_kind != _NO_KIND and not row.given and not self.blocks(row.place)
+
     # --- lanes -------------------------------------------------------------------------------------------------------
 
     def heads(self, lane: Lane) -> Heads:

@@ -19,15 +19,20 @@ class FutureReceipt:
 
 
 class Open:
-    """A batch whose calls are on their way; resolves its receipt's future with the last of them."""
+    """A batch whose calls are on their way; resolves its receipt's future with the last of them.
+
+    Begins with one part, the taking in of the batch itself: whoever does that adds the others and settles it.
+    """
 
     __slots__ = ("_done", "_remaining")
 
-    def __init__(self, done: asyncio.Future[None], parts: int) -> None:
+    def __init__(self, done: asyncio.Future[None]) -> None:
         self._done = done
-        self._remaining = parts
-        if not parts:
-            done.set_result(None)
+        self._remaining = 1
+
+    def add(self) -> None:
+        """One more part has to become safe."""
+        self._remaining += 1
 
     def settled(self) -> None:
         """One more part is safe."""

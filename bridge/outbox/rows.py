@@ -15,6 +15,7 @@ import orjson
 from bridge.call import Call, Operation, Policy
 from bridge.message import Message
 from bridge.outbox.base import DeadLetter, Entry, StoredDeadLetter
+from bridge.outbox.bindable import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -262,7 +263,7 @@ def dead_entry_row(entry: Entry, original: tuple[bytes | None, bytes | None, byt
     """The dead letter of an entry; ``original`` is key, body and rest of its message."""
     return (
         entry.source, entry.message_id, *original,
-        death.reason, death.detail, Policy.decode(entry.policy).rule, death.attempts, death.died_ms,
+        death.reason, plain(death.detail), Policy.decode(entry.policy).rule, death.attempts, death.died_ms,
         *entry[1:11],
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bridge.outbox.identity import identity
 from bridge.outbox.sql import QUERIES
 from bridge.outbox.state import QUEUE_BITS
 
@@ -33,7 +34,7 @@ class SeenIds:
         number = self._number(intake.source)
         messages = [message for message, _ in intake.calls] + [letter.message for letter in intake.dead]
         repeated = self._repeated(number, messages)
-        self._remember(number, (m.id for m in messages if m.has_identity and id(m) not in repeated))
+        self._remember(number, (identity(m) for m in messages if m.has_identity and id(m) not in repeated))
         if not repeated:
             return intake.calls, intake.dead
         return (
@@ -46,17 +47,14 @@ class SeenIds:
         first: dict[str, int] = {}
         repeated: set[int] = set()
         for message in messages:
-            known = first.setdefault(message.id, id(message))
-            if (
-                message.redelivered
-                and message.has_identity
-                and (known != id(message) or self._was_seen(number, message.id))
-            ):
+            name = identity(message)
+            known = first.setdefault(name, id(message))
+            if message.redelivered and message.has_identity and (known != id(message) or self._was_seen(number, name)):
                 repeated.add(id(message))
         return repeated
 
-    def _was_seen(self, number: int, message_id: str) -> bool:
-        return self._connection.execute(QUERIES["was_seen"], (number, message_id)).fetchone() is not None
+    def _was_seen(self, number: int, name: str) -> bool:
+        return self._connection.execute(QUERIES["was_seen"], (number, name)).fetchone() is not None
 
     def _number(self, source: str) -> int:
         number = self._sources.get(source)
@@ -66,9 +64,9 @@ class SeenIds:
             self._connection.execute(QUERIES["insert_seen_source"], (number, source))
         return number
 
-    def _remember(self, number: int, ids: Iterable[str]) -> None:
+    def _remember(self, number: int, names: Iterable[str]) -> None:
         last = self._last_key[number]
-        rows = [(key, number, text) for key, text in enumerate(dict.fromkeys(ids), last + 1)]
+        rows = [(key, number, name) for key, name in enumerate(dict.fromkeys(names), last + 1)]
         if not rows:
             return
         self._connection.executemany(QUERIES["insert_seen"], rows)

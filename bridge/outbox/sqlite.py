@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from bridge.errors import OutboxError
 from bridge.outbox.base import Depth, Entry, Intake, Queue, Receipt, Settlement, Verdict
@@ -18,6 +18,7 @@ from bridge.outbox.later import Page, queue_range
 from bridge.outbox.receipts import FutureReceipt, fail
 from bridge.outbox.rows import entries_of
 from bridge.outbox.sql import QUERIES
+from bridge.outbox.state import EMPTY
 from bridge.outbox.store import Store
 from bridge.outbox.wakeup import Wakeup
 from bridge.outbox.writer import Add, Ask, Job, Settle, Writer, Written
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# What a batch in the queue weighs beside its calls: until its receipt the reader holds all its messages, also those
+# that became no call.
+_BATCH_BYTES = 64 * 1024
 _PAGES_AT_ONCE = 4  # of entries that something holds back, before a reader gets its turn for another queue
 
 
@@ -44,6 +48,7 @@ class SqliteOutbox:
         self._wakeup = Wakeup(clock)
         self._turn = asyncio.Lock()  # adds wait for room in their order
         self._room = asyncio.Event()
+        self._queued_adds = 0
         self._queued_entries = 0
         self._queued_bytes = 0
         self._unsettled: Counter[int] = Counter()  # queue number -> settles under way that may hold a lane
@@ -51,7 +56,8 @@ class SqliteOutbox:
         self._read: dict[int, int] = {}  # queue number -> the last seq that was read here
         self._committed: dict[str, dict[str, int]] = {}  # source -> next offsets, for the next transaction
         self._failure: OutboxError | None = OutboxError("the outbox is not open")
-        self._snapshot: Snapshot
+        self._snapshot: Snapshot = EMPTY
+        self._running = False  # the writer and the reader are there
         self._writer: Writer
         self._reader: sqlite3.Connection
 
@@ -72,6 +78,7 @@ class SqliteOutbox:
         self._wakeup.tell(gained=True, next_due_ms=self._snapshot.next_due_ms)
         self._writer = Writer(store, path, self._written, count_bytes=self._settings.max_bytes > 0)
         self._writer.start()
+        self._running = True
 
     def _open_store(self) -> Store:
         store = Store(connect(self._settings.path), self._settings.seen_ids, self._clock)
@@ -89,8 +96,9 @@ class SqliteOutbox:
 
     async def close(self) -> None:
         """See Outbox."""
-        if self._failure is None:
-            self._failure = OutboxError("the outbox is closed")
+        running, self._running = self._running, False
+        if running:
+            self._failure = self._failure or OutboxError("the outbox is closed")
             self._write_committed()
             await self._writer.stop()
             self._reader.close()
@@ -133,6 +141,7 @@ class SqliteOutbox:
     def _forget_queued(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             if isinstance(job, Add):
+                self._queued_adds -= 1
                 self._queued_entries -= job.entries
                 self._queued_bytes -= job.size
 
@@ -146,9 +155,11 @@ class SqliteOutbox:
                 await self._room.wait()
         size = sum([len(call[5]) + len(message[5] or b"") for message, call in intake.calls])
         size += sum([len(letter.message.body or b"") for letter in intake.dead])
-        job = Add(asyncio.get_running_loop().create_future(), intake, len(intake.calls), size)
+        entries = max(1, len(intake.calls) + len(intake.dead))  # one of positions alone is work for the disk, too
+        job = Add(asyncio.get_running_loop().create_future(), intake, entries, size)
         self._submit(job)
-        self._queued_entries += job.entries
+        self._queued_adds += 1
+        self._queued_entries += entries
         self._queued_bytes += size
         return FutureReceipt(job.done)
 
@@ -156,7 +167,8 @@ class SqliteOutbox:
         settings = self._settings
         if self._failure is not None:
             return True  # the call fails instead of waiting for ever
-        if self._queued_entries >= settings.queued_entries or self._queued_bytes >= settings.queued_bytes:
+        weight = self._queued_bytes + self._queued_adds * _BATCH_BYTES
+        if self._queued_entries >= settings.queued_entries or weight >= settings.queued_bytes:
             return False
         if settings.max_entries:
             kept = self._snapshot.ready + self._snapshot.later + self._queued_entries
@@ -248,16 +260,7 @@ class SqliteOutbox:
     def depth(self) -> Depth:
         """See Outbox."""
         snapshot = self._snapshot
-        return Depth(snapshot.ready, snapshot.later, snapshot.dead, self._oldest_ms())
-
-    def _oldest_ms(self) -> int:
-        firsts: list[tuple[Any, ...] | None] = [
-            self._reader.execute(QUERIES["oldest_ready"], queue_range(self._snapshot.numbers[queue], 0)).fetchone()
-            for queue in self._snapshot.active
-        ]
-        if self._snapshot.later or self._snapshot.ready:
-            firsts.append(self._reader.execute(QUERIES["oldest_later"]).fetchone())
-        return min((row[0] for row in firsts if row is not None), default=0)
+        return Depth(snapshot.ready, snapshot.later, snapshot.dead, snapshot.oldest_ms)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.outbox.base import Queue
 from bridge.outbox.sql import QUERIES
@@ -37,17 +37,22 @@ class Snapshot(NamedTuple):
     dead: int
     bytes_used: int  # 0 unless it is asked for
     gained: bool  # entries became ready by this transaction
+    oldest_ms: int  # arrival of the oldest entry; 0 when there is none
+
+
+EMPTY = Snapshot({}, {}, (), frozenset(), None, 0, 0, 0, 0, gained=False, oldest_ms=0)
 
 
 class _QueueState:
-    """One queue: where its counter stands and how many entries it has ready."""
+    """One queue: where its counter stands, how many entries it has ready, and since when the first of them."""
 
-    __slots__ = ("last_seq", "name", "ready")
+    __slots__ = ("last_seq", "name", "oldest_ms", "ready")
 
     def __init__(self, name: Queue, last_seq: int, ready: int) -> None:
         self.name = name
         self.last_seq = last_seq
         self.ready = ready
+        self.oldest_ms = 0  # as of the last snapshot; 0: none is ready
 
 
 class _Shaping(dict["ShapeKey", "tuple[int, Callable[[], int]]"]):
@@ -77,6 +82,7 @@ class State:
         self.gained = False
         self._queues: dict[int, _QueueState] = {}
         self._touched: set[int] = set()
+        self._first_changed: set[int] = set()  # queues whose first entry may be another one than at the last snapshot
         self._lanes_changed: set[int] = set()
         self._active: tuple[Queue, ...] | None = None
         self._load()
@@ -95,6 +101,7 @@ class State:
 
     def _adopt(self, number: int, name: Queue, last_seq: int, ready: int) -> None:
         self._queues[number] = _QueueState(name, last_seq, ready)
+        self._first_changed.add(number)
         self.numbers[name] = number
         self._steps[name] = count((last_seq | 1) + 1, _STEP).__next__
 
@@ -137,6 +144,7 @@ class State:
         queue = self._queues[number]
         before, queue.ready = queue.ready, queue.ready + by
         self._touched.add(number)
+        self._first_changed.add(number)
         if (before > 0) != (queue.ready > 0):
             self._active = None
 
@@ -191,10 +199,26 @@ class State:
             dead=self._meta["dead"],
             bytes_used=self._bytes_used() if count_bytes else 0,
             gained=gained,
+            oldest_ms=self._oldest_ms(),
         )
 
+    def _oldest_ms(self) -> int:
+        """One seek for each queue that changed, and one in ``later``."""
+        for number in self._first_changed:
+            queue = self._queues[number]
+            bounds = number << QUEUE_BITS, (number + 1) << QUEUE_BITS
+            queue.oldest_ms = self._one("oldest_ready", bounds) or 0 if queue.ready else 0
+        self._first_changed.clear()
+        firsts = [queue.oldest_ms for queue in self._queues.values() if queue.ready]
+        if self.rows_later:
+            firsts.append(self._one("oldest_later") or 0)
+        return min(firsts, default=0)
+
     def _next_due(self) -> int | None:
-        row: tuple[Any, ...] | None = self._connection.execute(QUERIES["next_due"]).fetchone()
+        return self._one("next_due")
+
+    def _one(self, query: str, values: tuple[int, ...] = ()) -> int | None:
+        row: tuple[int, ...] | None = self._connection.execute(QUERIES[query], values).fetchone()
         return None if row is None else row[0]
 
     def _bytes_used(self) -> int:

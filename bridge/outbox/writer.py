@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import structlog
 
 from bridge.errors import OutboxError
+from bridge.outbox.bindable import bindable
 from bridge.outbox.file import corrupt, is_corrupt, is_transient
 
 if TYPE_CHECKING:
@@ -67,6 +68,14 @@ class Written(NamedTuple):
     results: Sequence[object]
     snapshot: Snapshot | None
     error: OutboxError | None
+
+
+def _bindable(job: Add) -> Add:
+    try:
+        intake = bindable(job.intake)
+    except Exception:  # noqa: BLE001  of a type that no message has: a defect, the job is refused as it is
+        return job
+    return job if intake is job.intake else job._replace(intake=intake)
 
 
 class Writer:
@@ -137,17 +146,34 @@ class Writer:
             self.failure = error
             self._report(Written(group, [], None, error))
         except Exception as error:  # noqa: BLE001  a job that cannot be bound or has a defect must not take the others along
-            self._isolate(group, error)
+            if not self._write_bindable(group):
+                self._isolate(group, error)
         else:
             self._report(Written(group, results, snapshot, None))
 
+    def _write_bindable(self, group: list[Job]) -> bool:
+        """Write the group with what SQLite cannot bind replaced; False when there is nothing of the kind."""
+        made = [_bindable(job) if isinstance(job, Add) else job for job in group]
+        if all(new is old for new, old in zip(made, group, strict=True)):
+            return False
+        self._write(made)
+        return True
+
     def _isolate(self, group: list[Job], error: Exception) -> None:
+        """A refused verdict or question fails alone. A refused batch ends the writing.
+
+        A later batch would store a position beyond the refused one, and a restart would take that for delivered up to
+        there; without positions it would overtake the refused one, which the broker gives again.
+        """
         if len(group) > 1:
             for job in group:
                 self._write([job])
             return
-        log.error("outbox_job_refused", error=repr(error))
-        self._report(Written(group, [], None, OutboxError(f"the outbox cannot store this: {error!r}")))
+        refused = OutboxError(f"the outbox cannot store this: {error!r}")
+        if isinstance(group[0], Add):
+            self.failure = refused
+        log.error("outbox_job_refused", error=repr(error), stops=self.failure is not None)
+        self._report(Written(group, [], None, refused))
 
     def _write_until_it_holds(self, group: list[Job]) -> tuple[list[object], Snapshot]:
         """The same jobs in the same order again and again while the disk is full or busy."""
@@ -182,8 +208,10 @@ class Writer:
         results: list[object] = []
         for kind, run in groupby(group, type):
             results += self._do(kind, list(run))
+        # Before the commit: what fails until then is undone and done again, what fails after it would be done twice.
+        snapshot = self._store.state.snapshot(count_bytes=self._count_bytes)
         self._store.commit()
-        return results, self._store.state.snapshot(count_bytes=self._count_bytes)
+        return results, snapshot
 
     def _do(self, kind: type[Job], jobs: list[Any]) -> list[object]:
         if kind is Ask:

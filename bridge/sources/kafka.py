@@ -97,7 +97,7 @@ class KafkaSource:
             except (IllegalStateError, NoOffsetForPartitionError) as error:
                 # The assignment changed in between; the next round sees the new one.
                 log.debug("assignment_changed", source=self.name, reason=explain(error))
-            except (KafkaError, ConsumerStoppedError, TimeoutError) as error:
+            except (KafkaError, ConsumerStoppedError, TimeoutError, UnicodeDecodeError) as error:
                 reason = explain(error) if self._link is link else "closed"
                 raise SourceLost(f"{self.name}: {reason}") from error
             link = self._living_link()

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+# From a call's end over its receipt to ``ack`` it is three turns of the loop: a future, the shield round it, the task
+# that waits for it. The rest is reserve; a turn costs next to nothing.
+ACK_TURNS = 20
+
 
 class Holdings:
     """Partitions are paused from the moment they are assigned until ``settle`` has found where to begin.
@@ -72,6 +76,9 @@ class Holdings:
             log.warning("withdrawal_unfinished", source=self.commits.source, seconds=seconds)
         except BridgeError as error:
             self.commits.failure = error
+        for _ in range(ACK_TURNS):
+            # What has just ended is not acknowledged yet, and the next owner would be given it again.
+            await asyncio.sleep(0)
         await self.commits.flush(max(deadline - asyncio.get_running_loop().time(), 1.0))
         self.commits.held -= set(partitions)
         log.info("partitions_released", source=self.commits.source, partitions=sorted(map(label, partitions)))

@@ -119,13 +119,11 @@ class Acks:
     def moved(self, offset: int, committed: int | None) -> None:
         """The partition was assigned again, and ``offset`` is where reading goes on.
 
-        What was given out before it still counts when it is acknowledged; what will be given out again does not.
+        Whoever decided on ``offset`` vouches for everything before it. What was given out before no longer counts:
+        an outbox that withdrew it will never acknowledge it, and a batch that stays for ever holds up all commits.
         """
-        if self._outstanding and self._outstanding[-1].end <= offset:
-            self._safe = max(self._safe, committed or 0)
-        else:
-            self._outstanding.clear()
-            self._safe = offset
+        self._outstanding.clear()
+        self._safe = offset
         self.next, self.committed = offset, committed
 
     def due(self) -> int | None:

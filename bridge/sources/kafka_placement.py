@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from bridge.errors import SourceLost
 from bridge.sources.kafka_commits import label
 from bridge.sources.kafka_offsets import Begin, Log, Why, begin
 
@@ -51,7 +52,7 @@ class Placement:
     ) -> dict[TopicPartition, tuple[Begin, int | None]]:
         """Where to begin in each partition, and its committed offset; tells the outbox what it has to know.
 
-        The partitions must be assigned and paused. Raises KafkaError.
+        The partitions must be assigned and paused. Raises KafkaError, and SourceLost where the log does not answer.
         """
         names = {label(partition): partition for partition in partitions}
         stored = await self._positions.stored(self._source, names)
@@ -97,11 +98,17 @@ class Placement:
         return begin(stored, None, Log(*bounds, timestamp_ms), self.start(partition, bounds))
 
     async def _timestamp(self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> int | None:
-        """Of the record at this offset; None: there is none."""
+        """Of the record at this offset; None: there is none.
+
+        Raises SourceLost where none came in time, and no word that there is none: a slow broker is no new topic.
+        """
         consumer.seek(partition, offset)
         consumer.resume(partition)
         try:
             records = await consumer.getmany(partition, timeout_ms=RECORD_WAIT_MS, max_records=1)
+            # Where there are only transaction markers, the answer moves the position.
+            if not records and await consumer.position(partition) <= offset:
+                raise SourceLost(f"{self._source}: no answer for the record at {label(partition)}/{offset}")
         finally:
             consumer.pause(partition)
         for record in records.get(partition, ()):

@@ -44,11 +44,14 @@ class RabbitBatch:
 
 
 class RabbitAcks:
-    """Batches may be acknowledged in any order.
+    """Batches may be acknowledged in any order, by many tasks at once.
 
     In order, one frame with ``multiple`` does for as many batches as are done. A batch out of order is acknowledged
     message by message at once: a batch that has to wait must neither use up the prefetch count of the others nor have
     them repeated after a crash.
+
+    What is sent is decided without waiting, and leaves in the order of the decisions: a broker that is told twice of
+    one delivery, as by an overtaken frame whose deliveries a later ``multiple`` has covered, closes the channel.
     """
 
     def __init__(self, channel: AbstractChannel, limit_seconds: float, lose: Callable[[str], None]) -> None:
@@ -56,6 +59,8 @@ class RabbitAcks:
         self._limit_seconds = limit_seconds
         self._lose = lose
         self._outstanding: deque[TagRange] = deque()
+        self._frames: deque[tuple[int, bool]] = deque()  # (tag, multiple) to be sent; at most one per delivery held
+        self._sending = asyncio.Lock()
 
     def give(self, first: int, last: int) -> TagRange:
         """A batch of these deliveries was given out."""
@@ -65,21 +70,35 @@ class RabbitAcks:
 
     async def ack(self, tags: TagRange) -> None:
         """Does nothing on a connection that is gone: the broker will deliver again."""
-        tags.done = True
-        try:
-            async with asyncio.timeout(self._limit_seconds):
-                await self._send(tags)
-        except (AMQPError, OSError, RuntimeError, asyncio.InvalidStateError):
-            return
-        except TimeoutError:
-            self._lose("acknowledgements cannot be sent")
+        self._decide(tags)
+        async with self._sending:
+            try:
+                while self._frames:
+                    await self._send()
+            except TimeoutError:  # an OSError too
+                self._frames.clear()
+                self._lose("acknowledgements cannot be sent")
+            except (AMQPError, OSError, RuntimeError, asyncio.InvalidStateError):
+                self._frames.clear()
 
-    async def _send(self, tags: TagRange) -> None:
+    def _decide(self, tags: TagRange) -> None:
+        tags.done = True
         if self._outstanding and self._outstanding[0] is tags:
             # Everything before it is acknowledged; what follows it and is done was acknowledged by itself.
             while self._outstanding and self._outstanding[0].done:
                 self._outstanding.popleft()
-            await self._channel.basic_ack(tags.last, multiple=True, wait=False)
+            if self._frames and self._frames[-1][1]:
+                self._frames.pop()  # not sent yet, and this one says more
+            self._frames.append((tags.last, True))
             return
-        for tag in range(tags.first, tags.last + 1):
-            await self._channel.basic_ack(tag, wait=False)
+        self._frames.extend((tag, False) for tag in range(tags.first, tags.last + 1))
+
+    async def _send(self) -> None:
+        """The next frame. The client's queue is short: this waits while the broker reads slowly."""
+        tag, multiple = self._frames.popleft()
+        try:
+            async with asyncio.timeout(self._limit_seconds):
+                await self._channel.basic_ack(tag, multiple=multiple, wait=False)
+        except asyncio.CancelledError:  # a frame that had to wait was not taken
+            self._frames.appendleft((tag, multiple))
+            raise

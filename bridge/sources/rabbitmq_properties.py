@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 from struct import Struct
+from struct import error as StructError  # noqa: N812  a class, named like one
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from pamqp import decode
 
 from bridge.message import Message
+from bridge.sources.rabbitmq_tables import table, timestamp_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from bridge.message import HeaderValue
     from bridge.sources.rabbitmq_frames import Delivery
 
-LENGTH = Struct(">I")
 SECONDS = Struct(">Q")
 
 # In the order of their flag bits, from bit 15 down (specification, section 4.2.6.1).
@@ -28,17 +28,11 @@ PROPERTIES = (
 )
 # Attributes of a message; the others have places of their own, or say how the broker keeps it.
 ATTRIBUTES = frozenset(PROPERTIES) - {"headers", "message_id", "timestamp", "delivery_mode", "cluster_id"}
-MILLISECONDS_FROM = 100_000_000_000  # larger timestamps are milliseconds: as seconds they lie beyond the year 5000
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:
     end = at + 1 + data[at]
     return data[at + 1 : end].decode("utf-8", "replace"), end
-
-
-def _table(data: bytes, at: int) -> tuple[Mapping[str, Any], int]:
-    end = at + LENGTH.size + LENGTH.unpack_from(data, at)[0]
-    return decode.field_table(data[at:end])[1], end
 
 
 def _octet(data: bytes, at: int) -> tuple[int, int]:
@@ -50,7 +44,7 @@ def _seconds(data: bytes, at: int) -> tuple[int, int]:
 
 
 _OTHERS: Mapping[str, Callable[[bytes, int], tuple[Any, int]]] = {
-    "headers": _table,
+    "headers": table,
     "delivery_mode": _octet,
     "priority": _octet,
     "timestamp": _seconds,
@@ -60,14 +54,17 @@ _BY_FLAGS: dict[int, list[tuple[str, Callable[[bytes, int], tuple[Any, int]]]]] 
 
 
 def properties(flags: int, data: bytes) -> dict[str, Any]:
-    """Those that are present, by name. Raises ValueError where the table of headers is malformed."""
+    """Those that are present, by name, up to the first that cannot be read."""
     readers = _BY_FLAGS.get(flags)
     if readers is None:  # a queue's messages mostly have the same ones: a handful of entries, 2 ** 14 at most
         readers = _BY_FLAGS[flags] = [(name, read) for bit, name, read in _READERS if flags & bit]
-    found = {}
+    found: dict[str, Any] = {}
     at = 0
-    for name, read in readers:
-        found[name], at = read(data, at)
+    try:
+        for name, read in readers:
+            found[name], at = read(data, at)
+    except (ValueError, IndexError, StructError):
+        pass  # it says where the others begin
     return found
 
 
@@ -86,13 +83,6 @@ def _json(value: Any) -> str:  # noqa: ANN401  whatever a table can hold
     return bytes(value).decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
 
 
-def timestamp_ms(value: int | None) -> int | None:
-    """Seconds by the specification; many publishers write milliseconds."""
-    if value is None:
-        return None
-    return value if value >= MILLISECONDS_FROM else value * 1000
-
-
 def message_of(source: str, queue: str, delivery: Delivery, number: int, *, body_hash: bool) -> Message:
     """The message of one delivery.
 
@@ -100,10 +90,7 @@ def message_of(source: str, queue: str, delivery: Delivery, number: int, *, body
     message id is known by the hash of its body.
     """
     _, redelivered, _, exchange, routing_key, flags, data, body = delivery
-    try:
-        found = properties(flags, data)
-    except (ValueError, IndexError):
-        found = {}
+    found = properties(flags, data)
     key = routing_key.decode("utf-8", "replace")
     attributes: dict[str, str | int] = {"queue": queue, "exchange": exchange.decode("utf-8", "replace")}
     attributes["routing_key"] = key
@@ -117,7 +104,7 @@ def message_of(source: str, queue: str, delivery: Delivery, number: int, *, body
         None,
         [(name, header_value(value)) for name, value in headers.items()] if headers else (),
         body,
-        timestamp_ms(found.get("timestamp")),
+        timestamp_ms(found["timestamp"]) if "timestamp" in found else None,
         attributes,
         redelivered,
         has_identity,

@@ -81,6 +81,31 @@ async def test_depth_counts_every_change(subject: Subject) -> None:
     assert subject.outbox.depth() == Depth(3, 1, dead, START_MS)
 
 
+async def test_depth_knows_the_oldest(subject: Subject) -> None:
+    """Over all queues, ready and later, as it moves on; 0 when there is nothing."""
+    outbox = subject.outbox
+    for n in range(4):
+        batch = intake_of(create(n, f"i{n}", workflow=f"w{n % 2}"))._replace(received_ms=START_MS + n)
+        receipt = await outbox.add(batch)
+        if subject.durable:
+            await soon(receipt.wait())
+    first, third = await subject.pending(Queue("main", "w0"))
+    second, fourth = await subject.pending(Queue("main", "w1"))
+    assert outbox.depth().oldest_ms == START_MS
+    await subject.settle(DELIVERED, first)
+    assert outbox.depth().oldest_ms == START_MS + 1
+    await subject.settle(RETRY, second, at_ms=START_MS)
+    await subject.settle(DELIVERED, third)
+    assert outbox.depth().oldest_ms == START_MS + 1
+    await subject.settle(DEAD, *await subject.due())
+    assert outbox.depth().oldest_ms == START_MS + 3
+    if subject.durable:
+        await subject.reopen()
+        assert subject.outbox.depth().oldest_ms == START_MS + 3
+    await subject.settle(DELIVERED, fourth)
+    assert subject.outbox.depth().oldest_ms == 0
+
+
 async def test_settling_what_is_gone_does_nothing(subject: Subject) -> None:
     """A verdict that comes twice changes nothing the second time."""
     await subject.store(create(1, "a"), create(2, "b"))

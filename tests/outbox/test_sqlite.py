@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import stat
 import sys
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import pytest
 from bridge.errors import OutboxError, OutboxLocked
 from bridge.message import Position, Stored
 from bridge.outbox.admin import SqliteOutboxAdmin
-from bridge.outbox.base import DeadLetter, Depth, Verdict
+from bridge.outbox.base import DeadLetter, Depth, Queue, Verdict
 from bridge.outbox.settings import SqliteSettings
 from bridge.outbox.sqlite import SqliteOutbox
 from tests.outbox.subjects import START_MS, Subject, call, create, event, ids, intake_of, message, soon
@@ -204,6 +205,25 @@ async def test_positions_decide_where_there_are_any(sqlite: Subject) -> None:
     assert len(await sqlite.pending()) == 2
 
 
+async def test_a_copy_in_another_queue_is_another_message(sqlite: Subject) -> None:
+    """Two queues bound to one exchange have one id twice: each is recognised in its own queue."""
+    first = [message(n, id="m1", attributes={"queue": queue}) for n, queue in enumerate("ab")]
+    again = [one._replace(redelivered=True) for one in first]
+    await sqlite.store((first[0], call("a")))
+    await sqlite.store((again[1], call("b")))
+    await sqlite.reopen()
+    await sqlite.store((again[0], call("c")), (again[1], call("d")))
+    assert [entry.instance_id for entry in await sqlite.pending()] == ["a", "b"]
+
+
+async def test_the_names_of_queue_and_message_are_kept_apart(sqlite: Subject) -> None:
+    """No id of one queue is taken for that of another, whatever characters they have."""
+    names = [("a", "b:c"), ("a:b", "c"), ("1:a", "b:c"), ("", "a:b:c")]
+    for n, (queue, name) in enumerate(names):
+        await sqlite.store((message(n, id=name, attributes={"queue": queue}, redelivered=True), call(f"i{n}")))
+    assert len(await sqlite.pending()) == len(names)
+
+
 async def test_ids_are_forgotten_by_source_oldest_first(sqlite: Subject) -> None:
     """The table is bounded."""
     await sqlite.reopen(seen_ids=3)
@@ -244,16 +264,153 @@ async def test_a_position_is_stored_with_its_entries(sqlite: Subject) -> None:
     assert await sqlite.outbox.stored("orders", ["t/0"]) == {"t/0": Stored(Position(49, START_MS), None)}
 
 
-async def test_a_call_that_cannot_be_bound_stops_only_itself(sqlite: Subject) -> None:
-    """Its receipt fails; batches of the same transaction are stored."""
-    calls = [create(n, f"i{n}") for n in range(3)]
-    calls[1] = calls[1][0]._replace(id="\ud800"), calls[1][1]
-    receipts = [await sqlite.outbox.add(intake_of(one)) for one in calls]
+async def test_what_cannot_be_bound_is_stored_as_far_as_it_can(sqlite: Subject) -> None:
+    """A timestamp beyond 64 bits is the arrival's, text that is no Unicode is written out; nothing else stops."""
+    strange = message(1, timestamp_ms=2**64 - 1), call("in", lane="la\udfff")._replace(instance_id="in\ud800")
+    nameless = message(2, id="\ud800"), call("b", not_before_ms=0)
+    shared = message(3, id="\ud801")
+    dead = DeadLetter(message(4, id="\ud802", timestamp_ms=2**63), "undecodable", "at \ud803")
+    batches = [[create(0, "a")], [strange, nameless], [(shared, call("c")), (shared, call("d"))], [create(5, "e")]]
+    receipts = [
+        await sqlite.outbox.add(intake_of(*batch, positions={"t/0": Position(number, 2**63)}))
+        for number, batch in enumerate(batches)
+    ]
+    receipts.append(await sqlite.outbox.add(intake_of(dead=[dead])))
+    for receipt in receipts:
+        await soon(receipt.wait())
+    entries = await sqlite.pending()
+    assert [entry.message_id for entry in entries] == [
+        "shop.orders/0/0", r"\ud800", r"\ud801", r"\ud801", "shop.orders/0/5"
+    ]  # fmt: skip
+    [laned] = await sqlite.pending(Queue("main", ""))
+    assert (laned.instance_id, laned.lane, laned.timestamp_ms) == (r"in\ud800", r"la\udfff", START_MS)
+    await sqlite.settle(DEAD, laned, entries[2], reason="rejected", detail="\ud804")
+    assert await soon(sqlite.outbox.stored("orders", ["t/0"])) == {"t/0": Stored(Position(3, -1), None)}
+    letters = sqlite.dead_letters()
+    assert [(letter.message.id, letter.message.timestamp_ms, letter.detail) for letter in letters] == [
+        (r"\ud802", None, r"at \ud803"),
+        ("shop.orders/0/1", None, r"\ud804"),
+        (r"\ud801", shared.timestamp_ms, r"\ud804"),
+    ]
+
+
+async def test_a_poison_batch_costs_two_transactions_not_one_for_each_batch(sqlite: Subject) -> None:
+    """What cannot be bound does not take the others of its transaction apart."""
+    store = sqlite.outbox._writer._store  # type: ignore[attr-defined]
+    begin, begun, gate = store.begin, 0, threading.Event()
+
+    def counted() -> None:
+        nonlocal begun
+        gate.wait(5)
+        begun += 1
+        begin()
+
+    store.begin = counted
+    receipts = [await sqlite.outbox.add(intake_of(create(n, f"i{n}"))) for n in range(50)]
+    receipts.append(await sqlite.outbox.add(intake_of((message(50, timestamp_ms=2**70), call("poison")))))
+    gate.set()
+    await soon(asyncio.gather(*(receipt.wait() for receipt in receipts)))
+    assert begun <= 4
+    assert ids(await sqlite.pending()) == [str(n) for n in range(51)]
+
+
+@pytest.mark.parametrize("positions", [True, False], ids=["positions", "no positions"])
+async def test_a_refused_batch_stops_the_outbox(sqlite: Subject, positions: bool) -> None:  # noqa: FBT001
+    """Nothing after it is stored: a later position would say that the refused one is stored, too."""
+    calls = [create(n, f"i{n}") for n in range(4)]
+    calls[1] = calls[1][0]._replace(id=object()), calls[1][1]  # type: ignore[arg-type]  # on purpose
+    receipts = [
+        await sqlite.outbox.add(intake_of(one, positions={"t/0": Position(n, START_MS)} if positions else {}))
+        for n, one in enumerate(calls)
+    ]
     await soon(receipts[0].wait())
-    with pytest.raises(OutboxError):
-        await soon(receipts[1].wait())
-    await soon(receipts[2].wait())
-    assert ids(await sqlite.pending()) == ["0", "2"]
+    for receipt in receipts[1:]:
+        with pytest.raises(OutboxError, match="cannot store"):
+            await soon(receipt.wait())
+    with pytest.raises(OutboxError, match="cannot store"):
+        await sqlite.outbox.add(intake_of(create(9, "z")))
+    await sqlite.reopen()
+    assert ids(await sqlite.pending()) == ["0"]
+    last = (await soon(sqlite.outbox.stored("orders", ["t/0"])))["t/0"].last
+    assert last == (Position(0, START_MS) if positions else None)
+
+
+async def test_a_refused_verdict_or_question_stops_only_itself(sqlite: Subject) -> None:
+    """Whoever asked is told; batches of the same transaction are stored."""
+    await sqlite.store(create(0, "a"))
+    [entry] = await sqlite.pending()
+    settling = asyncio.ensure_future(sqlite.settle(RETRY, entry, at_ms=2**70))
+    resetting = asyncio.ensure_future(sqlite.outbox.reset("orders", {"t/0": 2**70}))
+    await asyncio.sleep(0)
+    await sqlite.store(create(1, "b"), positions={"t/1": Position(1, START_MS)})
+    for refused in (settling, resetting):
+        with pytest.raises(OutboxError, match="cannot store"):
+            await soon(refused)
+    assert ids(await sqlite.pending()) == ["0", "1"]
+
+
+async def test_out_of_memory_is_waited_out(sqlite: Subject) -> None:
+    """Python raises MemoryError for SQLite's own: the batch is written when there is some again."""
+    store = sqlite.outbox._writer._store  # type: ignore[attr-defined]
+    begin, left = store.begin, [MemoryError(), MemoryError()]
+
+    def short() -> None:
+        if left:
+            raise left.pop()
+        begin()
+
+    store.begin = short
+    await sqlite.store(create(1, "a"))
+    assert left == []
+    assert ids(await sqlite.pending()) == ["1"]
+
+
+# --- back-pressure ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "limits", [{"queued_entries": 20}, {"queued_bytes": 20 * 64 * 1024}, {"queued_bytes": 1}], ids=str
+)
+async def test_batches_without_calls_wait_for_room(sqlite: Subject, limits: dict[str, int]) -> None:
+    """Also what matched nothing: while nothing can be written, a bounded number is accepted."""
+    await sqlite.reopen(**limits)
+    store = sqlite.outbox._writer._store  # type: ignore[attr-defined]
+    begin, gate = store.begin, threading.Event()
+
+    def blocked() -> None:
+        gate.wait(10)
+        begin()
+
+    store.begin = blocked
+    receipts = []
+    try:
+        for number in range(100):
+            adding = asyncio.ensure_future(sqlite.outbox.add(intake_of(positions={"t/0": Position(number, START_MS)})))
+            done, _ = await asyncio.wait([adding], timeout=0.2)
+            if not done:
+                break
+            receipts.append(await adding)
+        assert len(receipts) == min(20, limits.get("queued_bytes", 20))
+    finally:
+        gate.set()
+    receipts.append(await soon(adding))
+    await soon(asyncio.gather(*(receipt.wait() for receipt in receipts)))
+    assert not sqlite.outbox._queued_adds  # type: ignore[attr-defined]
+
+
+# --- depth -----------------------------------------------------------------------------------------------------------
+
+
+async def test_depth_asks_nobody(sqlite: Subject) -> None:
+    """A scrape costs no statement in the event loop, and is answered before ``open`` and after ``close``, too."""
+    assert SqliteOutbox(SqliteSettings(path=sqlite.path), clock=sqlite.clock).depth() == Depth(0, 0, 0, 0)
+    await sqlite.store(*(create(n, f"i{n}", workflow=f"w{n}") for n in range(20)))
+    statements: list[str] = []
+    sqlite.outbox._reader.set_trace_callback(statements.append)  # type: ignore[attr-defined]
+    assert sqlite.outbox.depth() == Depth(20, 0, 0, START_MS)
+    assert statements == []
+    await sqlite.outbox.close()
+    assert sqlite.outbox.depth() == Depth(20, 0, 0, START_MS)
 
 
 # --- the file --------------------------------------------------------------------------------------------------------

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bridge.outbox.base import Settlement, Verdict
 from bridge.outbox.settings import SqliteSettings
 from bridge.outbox.sqlite import SqliteOutbox
+from bridge.outbox.state import State
+from bridge.outbox.store import Store
 from tests.outbox import storm
 from tests.outbox.subjects import ORDERS, START_MS, Clock, call, create, ids, intake_of, message, soon
 from tests.services.presence import missing
@@ -162,25 +165,26 @@ def fill(ballast: Path) -> None:
             pass
 
 
-async def test_a_disk_that_fails_now_and_then_changes_nothing(tmp_path: Path) -> None:
-    """Every third transaction fails once at its commit: the same group is written again, in order, once."""
+@pytest.mark.parametrize("owner", [Store, State], ids=["commit", "snapshot"])
+async def test_a_disk_that_fails_now_and_then_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type[Any]
+) -> None:
+    """Every third transaction fails once, at its commit or where its counts are read: it is written again, once."""
     outbox = SqliteOutbox(SqliteSettings(path=tmp_path / "outbox.db"), clock=Clock())
     await outbox.open()
-    store = outbox._writer._store
-    commit, count = store.commit, 0
+    name, count = ("commit" if owner is Store else "snapshot"), 0
+    step = getattr(owner, name)
 
-    def sometimes() -> None:
+    def sometimes(*args: Any, **more: Any) -> Any:
         nonlocal count
         count += 1
         if count % 3 == 0:
-            import sqlite3  # noqa: PLC0415
-
             error = sqlite3.OperationalError("disk I/O error")
             error.sqlite_errorcode = sqlite3.SQLITE_IOERR
             raise error
-        commit()
+        return step(*args, **more)
 
-    store.commit = sometimes  # type: ignore[method-assign]
+    monkeypatch.setattr(owner, name, sometimes)
     for number in range(12):
         await soon((await outbox.add(intake_of(create(number, f"i{number % 2}")))).wait())
         if number == 5:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bridge.call import Call, Operation, Policy
+from bridge.outbox.base import Intake, Queue, Settlement, Verdict
+from bridge.outbox.memory import MemoryOutbox
+from bridge.outbox.settings import MemorySettings
 from bridge.sources.kafka import KafkaSource
 from tests.sources.subjects import (
     LIMIT_SECONDS,
@@ -19,6 +23,10 @@ from tests.sources.subjects import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bridge.outbox.base import Receipt
+    from bridge.sources.base import Batch
     from tests.services.kafka import KafkaServer
 
 from tests.sources.kafka_steps import committed, is_committed, run_through, values
@@ -113,6 +121,59 @@ async def test_a_batch_on_its_way_during_a_rebalance_is_not_given_out_twice(kafk
         await batch.ack()
     await one.close()
     assert [await committed(kafka, topic, partition) for partition in range(2)] == [11, 11]
+
+
+async def test_what_ends_while_partitions_go_is_committed_before_they_are_gone(kafka: KafkaServer) -> None:
+    """With the memory outbox a call in flight is waited for, and its message is not given to the next owner."""
+    topic, outbox = await kafka.topic(), WatchedOutbox(MemorySettings(), None, clock=lambda: 1_000_000)
+    await kafka.produce(topic, values(1))
+    await outbox.open()
+    one = KafkaSource("orders", kafka_settings(kafka, topic), outbox)
+    await one.open()
+    batch = await receive(one)
+    call = Call(Operation.CREATE, "main", "wf", "x", "", b"{}", Policy("rule").encode())
+    receipt = await outbox.add(Intake("orders", [(batch.messages[0], call)], [], batch.positions, 0))
+    acknowledged = asyncio.create_task(acknowledge(receipt, batch))
+    entries = outbox.begin(await outbox.pending(Queue("main", "wf"), 0, 10))
+    two = KafkaSource("orders", kafka_settings(kafka, topic), OutboxPositions())
+    await two.open()
+    receiving = [asyncio.ensure_future(source.receive()) for source in (one, two)]
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await outbox.withdrawing.wait()
+    assert await committed(kafka, topic) == 0
+    await outbox.settle([Settlement(entry, Verdict.DELIVERED) for entry in entries])
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await acknowledged
+
+    async def decided() -> bool:
+        return any(task.done() for task in receiving) or await is_committed(kafka, topic, 1)
+
+    await until(decided)
+    assert [task.done() for task in receiving] == [False, False]
+    for task in receiving:
+        task.cancel()
+    await asyncio.wait(receiving)
+    await two.close()
+    await one.close()
+    await outbox.close()
+
+
+class WatchedOutbox(MemoryOutbox):
+    """Says when it is told that partitions go."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.withdrawing = asyncio.Event()
+
+    async def withdraw(self, source: str, partitions: Iterable[str]) -> None:
+        self.withdrawing.set()
+        await super().withdraw(source, partitions)
+
+
+async def acknowledge(receipt: Receipt, batch: Batch) -> None:
+    """What intake does with each batch."""
+    await receipt.wait()
+    await batch.ack()
 
 
 async def test_fixed_partitions(kafka: KafkaServer) -> None:

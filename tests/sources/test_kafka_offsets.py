@@ -117,14 +117,28 @@ def test_only_the_unbroken_prefix_is_committed(sizes: list[int], order: object) 
     assert acks.outstanding == 0
 
 
-def test_a_batch_given_out_before_a_rebalance_counts_if_reading_goes_on_after_it() -> None:
-    """A durable outbox stores what is on its way: its acknowledgement is committed although it came late."""
+def test_where_reading_goes_on_after_a_rebalance_everything_before_is_safe() -> None:
+    """A durable outbox has stored what was on its way: it is committed at once, and a late ack changes nothing."""
     acks = Acks(0, 0)
     part = acks.give(10)
     acks.moved(10, 0)
-    assert acks.due() is None
-    part.done = True
     assert acks.due() == 10
+    acks.committed = 10
+    part.done = True
+    assert acks.due() is None
+    assert acks.outstanding == 0
+
+
+def test_a_batch_that_was_withdrawn_does_not_stop_the_commits() -> None:
+    """The partition goes away with a batch that nobody will acknowledge, another member goes on, it comes back."""
+    acks = Acks(0, 0)
+    acks.give(10)
+    acks.moved(100, 100)
+    assert acks.due() is None
+    for end in (110, 120):
+        acks.give(end).done = True
+        assert acks.due() == end
+    assert acks.outstanding == 0
 
 
 def test_a_batch_that_will_be_given_out_again_no_longer_counts() -> None:

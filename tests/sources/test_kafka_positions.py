@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
 from bridge.errors import SourceLost
+from bridge.sources import kafka_placement
 from bridge.sources.kafka import KafkaSource
+from bridge.sources.kafka_placement import Placement
 from tests.sources.subjects import (
     OutboxPositions,
     bodies,
@@ -153,6 +155,41 @@ async def test_expired_offsets_go_on_after_what_is_stored(kafka: KafkaServer) ->
     await source.open()
     assert bodies(await run_through(source, positions, 5)) == values(5, start=10)
     assert positions.resets == []
+    await source.close()
+
+
+async def test_a_slow_broker_is_not_a_topic_made_anew(kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The record that would tell does not come in time: SourceLost, and what is stored stays stored."""
+    topic, positions = await kafka.topic(), OutboxPositions()
+    await kafka.produce(topic, values(10))
+    source = KafkaSource("orders", kafka_settings(kafka, topic), positions)
+    await source.open()
+    await run_through(source, positions, 10)
+    await source.close()
+    await kafka.produce(topic, values(5, start=10))
+    forgotten = kafka_settings(
+        kafka, topic, group_id=f"another-{topic}", lost_after_seconds=20, request_timeout_seconds=20
+    )
+    source = KafkaSource("orders", forgotten, positions)
+    bounds = Placement.bounds
+
+    async def freeze_after(*arguments: Any) -> tuple[int, int]:
+        found = await bounds(*arguments)
+        kafka.freeze()
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kafka_placement, "RECORD_WAIT_MS", 500)
+        patched.setattr(Placement, "bounds", freeze_after)
+        await source.open()
+        try:
+            with pytest.raises(SourceLost, match=f"{topic}/0/9"):
+                await receive(source)
+        finally:
+            kafka.thaw()
+    assert positions.resets == []
+    await open_again(source)
+    assert bodies(await run_through(source, positions, 5)) == values(5, start=10)
     await source.close()
 
 
