@@ -17,6 +17,8 @@ from tests.services.ports import free_ports
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+pytestmark = pytest.mark.slow  # a process for each of them
+
 ROOT = Path(__file__).parents[2]
 TOKEN = "WORKFLOW_BRIDGE_TARGETS__MAIN__API_TOKEN"  # noqa: S105  the name of a variable
 COMMANDS = ("check", "run")

@@ -46,6 +46,7 @@ class Told:
             (self.delivered if kind == "delivered" else self.dead)[int(number)] += 1
 
 
+@pytest.mark.slow
 async def test_kill_9_loses_nothing_that_was_promised(tmp_path: Path) -> None:
     """At seeded points in mid-load: receipts hold, positions fit the entries, verdicts are neither lost nor undone."""
     path, told, rng = tmp_path / "outbox.db", Told(), random.Random(20)
