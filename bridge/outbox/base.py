@@ -23,7 +23,8 @@ sent at a time is the business of the caller.
 
 An entry in ``later`` because of RETRY *holds* its lane: what comes after it in its lane is not given by ``pending``
 or ``due`` before it is settled. PARK holds it for events and status changes, and lets creates pass: it waits for one.
-A ``not_before`` of its own holds nothing.
+A ``not_before`` of its own holds nothing. Where its queue was not read up to it yet, as after a restart, an entry that
+is due goes back to its place in the queue and holds nothing any more: ``pending`` gives it, and its lane after it.
 """
 
 from __future__ import annotations

@@ -104,7 +104,10 @@ class Histories(RuleBasedStateMachine):
             assert entry.seq > self.cursors[workflow]
             self.cursors[workflow] = entry.seq
             self.take(entry)
-            self.known[number(entry)].delayed = False
+            one = self.known[number(entry)]
+            # What was later comes from its queue when, as after a restart, others before it were not read yet. It is
+            # ready then like any other: its lane follows it in order.
+            one.delayed, one.holds = False, None
         return len(entries)
 
     def read_due(self, limit: int) -> int:
