@@ -1,0 +1,160 @@
+"""What the parts of the bridge report to.
+
+Methods take what one batch or one request brought, never one message: a counter costs the same for 1 and for 500.
+Label values are names of the configuration or codes from a fixed list, never ids.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from bridge import __version__
+from bridge.metrics.instruments import Histogram, Watch
+from bridge.metrics.table import OPERATIONS, OUTCOMES, PREFIX, ROWS, SOURCE_GAUGES, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+
+class Metrics:
+    """What the parts of the bridge report to. Not for use from several threads."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # half of all series, and nobody asks for them
+        self.registry = registry or _process_registry()
+        self._watch = Watch(self.registry)
+        watched = {"outbox_entries", "outbox_oldest_timestamp_seconds", "dead_letter_entries"}
+        watched.update(row.name.removeprefix(PREFIX) for row in SOURCE_GAUGES.values())
+        rows = {name: row for name, row in ROWS.items() if name not in watched}
+        self._counters = {name: self._counter(row) for name, row in rows.items() if row.type == "counter"}
+        self._gauges = {
+            name: Gauge(row.name, row.meaning, row.labels, registry=self.registry)
+            for name, row in rows.items()
+            if row.type == "gauge"
+        }
+        self._histograms = {
+            name: Histogram(row, self.registry) for name, row in rows.items() if row.type == "histogram"
+        }
+        self._gauges["build_info"].labels(__version__).set(1)
+
+    def _counter(self, row: Metric) -> Counter:
+        return Counter(row.name, row.meaning, row.labels, registry=self.registry)
+
+    def _add(self, name: str, amount: float, *labels: str) -> None:
+        self._counters[name].labels(*labels).inc(amount)
+
+    def declare(self, sources: Iterable[str] = (), rules: Iterable[tuple[str, str]] = ()) -> None:
+        """Start the known series at 0, so that nothing is missing before its first use.
+
+        rules: name and operation of each; "" as operation for rules that make no call.
+        """
+        per_source = [name for name, row in ROWS.items() if row.labels == ("source",) and name in self._counters]
+        for source in sources:
+            for name in per_source:
+                self._add(name, 0, source)
+            self.connected(source, up=False)
+            self.unacknowledged(source, 0)
+        for rule, operation in rules:
+            self._add("messages_matched_total", 0, rule)
+            self._add("rule_errors_total", 0, rule)
+            for outcome in OUTCOMES if operation else ():
+                self._add("deliveries_total", 0, rule, operation, outcome)
+        self._histograms["batch_size_calls"].declare()
+        for operation in OPERATIONS:
+            self._histograms["end_to_end_duration_seconds"].declare(operation)
+
+    def config_loaded(self, digest: str) -> None:
+        """A configuration is in use from now on; ``digest`` names it and holds no secret."""
+        self._gauges["config_info"].clear()
+        self._gauges["config_info"].labels(digest).set(1)
+
+    # -- intake --
+
+    def received(self, source: str, messages: int, size_bytes: int) -> None:
+        """One fetch; ``size_bytes`` is the size of its bodies."""
+        self._add("source_messages_received_total", messages, source)
+        self._add("source_received_bytes_total", size_bytes, source)
+
+    def routed(
+        self,
+        source: str,
+        matched: Mapping[str, int],
+        unmatched: int,
+        dropped: Mapping[str, int],
+        errors: Mapping[str, int],
+    ) -> None:
+        """What the rules made of one fetch: matched and errors by rule, dropped by reason."""
+        for rule, count in matched.items():
+            self._add("messages_matched_total", count, rule)
+        if unmatched:
+            self._add("messages_unmatched_total", unmatched, source)
+        for reason, count in dropped.items():
+            self._add("messages_dropped_total", count, source, reason)
+        for rule, count in errors.items():
+            self._add("rule_errors_total", count, rule)
+
+    def dead_lettered(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Dead letters by rule ("" where none was involved) and reason."""
+        for labels, count in counts.items():
+            self._add("dead_letters_total", count, *labels)
+
+    def connected(self, source: str, up: bool) -> None:  # noqa: FBT001  the state itself is what is told
+        """The source has, or has lost, its broker."""
+        self._gauges["source_connected"].labels(source).set(up)
+
+    def reconnected(self, source: str) -> None:
+        """The source was opened again."""
+        self._add("source_reconnects_total", 1, source)
+
+    def unacknowledged(self, source: str, count: int) -> None:
+        """Messages that were received and wait for their receipt, as of now."""
+        self._gauges["source_unacknowledged_messages"].labels(source).set(count)
+
+    # -- dispatch --
+
+    def delivered(self, counts: Mapping[tuple[str, str, str], int]) -> None:
+        """Settlements by rule, operation and outcome (a Verdict)."""
+        for labels, count in counts.items():
+            self._add("deliveries_total", count, *labels)
+
+    def called(self, operation: str, outcome: str, seconds: float) -> None:
+        """One HTTP request; ``outcome`` is "ok", the Meaning of a refusal, or the reason of an ApiUnknown."""
+        self._histograms["request_duration_seconds"].observe((seconds,), operation, outcome)
+
+    def batch(self, size: int) -> None:
+        """One request that created ``size`` instances, or tried to."""
+        self._histograms["batch_size_calls"].observe((float(size),))
+
+    def end_to_end(self, operation: str, seconds: Sequence[float]) -> None:
+        """Delivered calls: how long each took from the timestamp of its message."""
+        self._histograms["end_to_end_duration_seconds"].observe(seconds, operation)
+
+    # -- read when scraped --
+
+    def watch_outbox(self, read: Callable[[], tuple[int, int, int, int]]) -> None:
+        """``read`` gives (ready, later, dead, oldest_ms), the fields of a ``Depth``; it must not block."""
+        self._watch.outbox = read
+
+    def watch_source(self, name: str, read: Callable[[], Mapping[str, float]]) -> None:
+        """``read`` gives some of SOURCE_GAUGES; it must not block. Raises ValueError for any other name."""
+        unknown = sorted(set(read()) - set(SOURCE_GAUGES))
+        if unknown:
+            raise ValueError(f"source {name} reports {', '.join(unknown)}; known: {', '.join(SOURCE_GAUGES)}")
+        self._watch.sources[name] = read
+
+
+def _process_registry() -> CollectorRegistry:
+    """A registry of its own with CPU, memory, descriptors and garbage collection of this process."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry

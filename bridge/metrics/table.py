@@ -1,0 +1,72 @@
+"""Every metric of the bridge, in one table; what the numbers mean is written here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+PREFIX = "workflow_bridge_"
+
+_BUCKETS = {
+    # OpenTelemetry's bounds for HTTP and one more; below, also what retries, parking and a quota block take.
+    "request_duration_seconds": (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0),
+    "end_to_end_duration_seconds": (
+        *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0),
+    ),
+    "batch_size_calls": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 80.0, 99.0, 100.0),
+}
+
+OUTCOMES = ("delivered", "exists", "dropped", "retry", "park", "dead")
+OPERATIONS = ("create", "event", "status")
+
+
+class Metric(NamedTuple):
+    """One row of the table: what a metric is called and what it says."""
+
+    name: str  # as it is scraped, with prefix and suffix
+    type: str  # counter, gauge, histogram
+    labels: tuple[str, ...]
+    unit: str
+    meaning: str
+    buckets: tuple[float, ...] = ()
+
+
+def _row(name: str, kind: str, labels: str, unit: str, meaning: str) -> Metric:
+    return Metric(PREFIX + name, kind, tuple(labels.split()), unit, meaning, _BUCKETS.get(name, ()))
+
+
+TABLE: tuple[Metric, ...] = (
+    _row("build_info", "gauge", "version", "1", "Always 1; which version is running"),
+    _row("config_info", "gauge", "hash", "1", "Always 1; a hash of the configuration in use, without its secrets"),
+    # intake
+    _row("source_messages_received_total", "counter", "source", "messages", "Messages that the broker gave"),
+    _row("source_received_bytes_total", "counter", "source", "bytes", "Size of the bodies of these messages"),
+    _row("source_connected", "gauge", "source", "0 or 1", "Whether the source has its broker"),
+    _row("source_reconnects_total", "counter", "source", "reconnects", "How often the source was opened again"),
+    _row("source_unacknowledged_messages", "gauge", "source", "messages", "Received, and not yet acknowledged"),
+    _row("source_partitions", "gauge", "source", "partitions", "Partitions or queues that this process reads"),
+    _row("source_lag_messages", "gauge", "source", "messages", "At the broker, not yet fetched; its own partitions"),
+    _row("messages_matched_total", "counter", "rule", "messages", "Messages for which the rule fired"),
+    _row("messages_unmatched_total", "counter", "source", "messages", "Messages that no rule matched"),
+    _row(
+        "messages_dropped_total",
+        "counter",
+        "source reason",
+        "messages",
+        "Messages dropped on purpose: by a rule, or as too old",
+    ),
+    _row("rule_errors_total", "counter", "rule", "messages", "Messages on which an expression of the rule failed"),
+    # outbox
+    _row("outbox_entries", "gauge", "state", "calls", "Calls waiting: ready now, or later (retry, delay, parked)"),
+    _row("outbox_oldest_timestamp_seconds", "gauge", "", "Unix time", "Arrival of the oldest waiting call; or absent"),
+    _row("dead_letter_entries", "gauge", "", "dead letters", "Dead letters kept, waiting for somebody"),
+    _row("dead_letters_total", "counter", "rule reason", "dead letters", "Messages or calls that became dead letters"),
+    # dispatch
+    _row("deliveries_total", "counter", "rule operation outcome", "calls", "What became of a call after an attempt"),
+    _row("request_duration_seconds", "histogram", "operation outcome", "seconds", "One HTTP request to the API"),
+    _row("batch_size_calls", "histogram", "", "calls", "Creates that one request carried"),
+    _row("end_to_end_duration_seconds", "histogram", "operation", "seconds", "From the message's time to delivered"),
+)
+
+ROWS = {row.name.removeprefix(PREFIX): row for row in TABLE}
+# What ``watch_source`` may report, by the name it reports it under.
+SOURCE_GAUGES = {name: ROWS[f"source_{name}"] for name in ("partitions", "lag_messages")}
