@@ -4,6 +4,7 @@ Each class has one place that catches it and one action there:
 
     BridgeError
     ├── ConfigError          commands: print every problem, exit 2
+    ├── NotAMessage          commands: say where it stands, exit 2
     ├── SourceLost           app: close the source, reopen it with backoff
     ├── Undecodable          intake: dead-letter the message
     ├── RuleError            router: the rule does not decide on this message
@@ -49,6 +50,15 @@ class ConfigError(BridgeError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
+
+
+class NotAMessage(BridgeError):  # noqa: N818  it says what it is not
+    """What stands where a message is wanted is none; ``path`` is the place in it, such as ``("headers", 2)``."""
+
+    def __init__(self, path: Sequence[str | int], message: str) -> None:
+        super().__init__(message)
+        self.path = tuple(path)
+        self.message = message
 
 
 class SourceLost(BridgeError):  # noqa: N818  it says what happened
