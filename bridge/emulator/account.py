@@ -7,10 +7,13 @@ from uuid import NAMESPACE_URL, uuid5
 
 from bridge.emulator.answers import Refusal, Refused, timestamp
 from bridge.emulator.instance import Instance
+from bridge.emulator.quota import CreationRates
 from bridge.emulator.settings import ANY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from bridge.emulator.quota import CreationSettings
 
 
 class Filter(NamedTuple):
@@ -81,9 +84,13 @@ class Workflow:
 class Account:
     """All workflows. A name that was not declared exists if the settings say that every name does."""
 
-    def __init__(self, workflows: Mapping[str, str], clock: Callable[[], int]) -> None:
+    def __init__(
+        self, workflows: Mapping[str, str], clock: Callable[[], int], creation: CreationSettings | None = None
+    ) -> None:
         """clock: Unix milliseconds."""
         self.now_ms = clock
+        self._creation = creation
+        self._rates = None if creation is None else CreationRates(creation)
         self._any = workflows.get(ANY)
         self.workflows = {name: Workflow(name, behaviour) for name, behaviour in workflows.items() if name != ANY}
 
@@ -95,3 +102,10 @@ class Account:
                 raise Refused(Refusal.WORKFLOW)
             workflow = self.workflows[name] = Workflow(name, self._any)
         return workflow
+
+    def admit(self, workflow: str, count: int) -> None:
+        """Let this many instances begin. Raises Refused when that would be too many at once."""
+        if self._creation is None or self._rates is None:
+            return
+        if not self._rates.take(workflow, count, self.now_ms()):
+            raise Refused(self._creation.problem, self._creation.retry_after_seconds)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Problem(NamedTuple):
@@ -33,9 +36,11 @@ class Refusal(Enum):
 class Refused(Exception):  # noqa: N818  it says what happened
     """A request is answered with a refusal; caught in one place, the app."""
 
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.value.message)
-        self.problem = refusal.value
+    def __init__(self, refusal: Refusal | Problem, retry_after_seconds: int | None = None) -> None:
+        """retry_after_seconds: what the header of that name says; None: there is none."""
+        self.problem = refusal.value if isinstance(refusal, Refusal) else refusal
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(self.problem.message)
 
 
 class Reply(NamedTuple):
@@ -44,6 +49,7 @@ class Reply(NamedTuple):
     status: int
     body: bytes
     code: int = 0  # of the error; 0: success
+    headers: Sequence[tuple[bytes, bytes]] = ()  # besides type and length
 
 
 def success(result: object, info: object = None) -> Reply:
@@ -54,11 +60,17 @@ def success(result: object, info: object = None) -> Reply:
     return Reply(200, orjson.dumps(envelope))
 
 
-def failure(problem: Problem) -> Reply:
+def failure(problem: Problem, headers: Sequence[tuple[bytes, bytes]] = ()) -> Reply:
     """The envelope of a refusal."""
     errors = [{"code": problem.code, "message": problem.message}]
     envelope = {"success": False, "errors": errors, "messages": [], "result": None}
-    return Reply(problem.status, orjson.dumps(envelope), problem.code)
+    return Reply(problem.status, orjson.dumps(envelope), problem.code, headers)
+
+
+def refusal(refused: Refused) -> Reply:
+    """The answer that a refusal is."""
+    seconds = refused.retry_after_seconds
+    return failure(refused.problem, () if seconds is None else [(b"retry-after", str(seconds).encode())])
 
 
 def timestamp(ms: int | None) -> str | None:

@@ -79,6 +79,7 @@ def create(request: Request) -> Reply:
     instance_id, params = _creation(_json(request.body))
     request.record.offered.append(instance_id)
     workflow = request.account.workflow(request.workflow)
+    _admit(request, 1)
     instance = workflow.create(instance_id, params, request.account.now_ms())
     if instance is None:
         raise Refused(Refusal.EXISTS)
@@ -94,6 +95,7 @@ def create_batch(request: Request) -> Reply:
     request.record.offered.extend(item.get("instance_id") for item in items if isinstance(item, dict))
     creations = [_creation(item) for item in items]
     workflow = request.account.workflow(request.workflow)
+    _admit(request, len(creations))
     now_ms = request.account.now_ms()
     made = [workflow.create(instance_id, params, now_ms) for instance_id, params in creations]
     new = [instance for instance in made if instance is not None]
@@ -127,6 +129,8 @@ def change_status(request: Request) -> Reply:
     instance = request.account.workflow(request.workflow).get(request.parts[0])
     if "from" in body:
         _check_step(body, [step["name"].rpartition("-")[0] for step in instance.steps()])
+    if to == "restart":
+        _admit(request, 1)
     now_ms = request.account.now_ms()
     instance.change(to, now_ms)
     return success({"status": instance.status, "timestamp": timestamp(now_ms)})
@@ -149,6 +153,13 @@ OPERATIONS: Mapping[Callable[[Request], Reply], str] = {
     change_status: "status",
     send_event: "event",
 }
+
+
+def _admit(request: Request, count: int) -> None:
+    """The creation rates; refused as a whole, and then nothing is counted."""
+    request.record.limit = "creation"
+    request.account.admit(request.workflow, count)
+    request.record.limit = ""
 
 
 def _json(body: bytes) -> Any:  # noqa: ANN401  it is whatever the caller sent

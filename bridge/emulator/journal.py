@@ -31,6 +31,8 @@ class Record:
     change: str = ""  # the status that was asked for
     status: int = 0  # HTTP
     code: int = 0  # of the error; 0: success
+    token: str = ""  # the name of the token; "" when it is nobody's
+    limit: str = ""  # what refused it: quota (and began a block), block, creation
 
 
 class Journal:
@@ -64,7 +66,8 @@ class Journal:
     def summary(self) -> dict[str, Any]:
         """Counts over everything so far.
 
-        requests: by operation. answers: by HTTP status and code. workflows: per name what was created, how often an
+        requests: by operation. answers: by HTTP status and code. limits: what refused requests, "quota" is the number
+        of blocks that began. workflows: per name what was created, how often an
         id was offered that was used already, and how many events were accepted.
         """
         requests = Counter(record.operation for record in self.records)
@@ -73,8 +76,10 @@ class Journal:
         for record in self.records:
             if record.workflow:
                 workflows.setdefault(record.workflow, Counter()).update(_counts(record))
+        limits = Counter(record.limit for record in self.records if record.limit)
         return {
             "total": len(self.records),
+            "limits": dict(limits),
             "requests": dict(requests),
             "answers": dict(answers),
             "workflows": {name: dict(counts) for name, counts in workflows.items()},

@@ -20,12 +20,17 @@ if TYPE_CHECKING:
     from bridge.emulator.journal import Journal
 
 BACKLOG = 1024
+KEEP_SECONDS = 75  # how long an idle connection stays open
 STOP_SECONDS = 2  # how long requests under way may take when it stops
 
 
-def wall_clock_ms() -> int:
-    """Unix milliseconds. The emulator stands for another computer, so it has a clock of its own."""
-    return time.time_ns() // 1_000_000
+def fast_clock(speed: float) -> Callable[[], int]:
+    """Unix milliseconds from now on, counting ``speed`` seconds in one; steps of the computer's clock do not count.
+
+    The emulator stands for another computer, so it has a clock of its own.
+    """
+    started, began = time.time_ns(), time.monotonic_ns()
+    return lambda: int(started + (time.monotonic_ns() - began) * speed) // 1_000_000
 
 
 class Emulator:
@@ -36,9 +41,10 @@ class Emulator:
         emulator.journal.records                                 # what it was asked, what it answered
     """
 
-    def __init__(self, settings: EmulatorSettings | None = None, clock: Callable[[], int] = wall_clock_ms) -> None:
+    def __init__(self, settings: EmulatorSettings | None = None, clock: Callable[[], int] | None = None) -> None:
+        """clock: one of your own, in Unix milliseconds; None: the computer's, at the speed of the settings."""
         self._settings = settings or EmulatorSettings()
-        self.application = Application(self._settings, clock)
+        self.application = Application(self._settings, clock or fast_clock(self._settings.speed))
         self.token = self._settings.token.get_secret_value()
         self.account_id = self._settings.account_id
         self.base_url = ""
@@ -88,6 +94,7 @@ def _config(application: Application) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_validator
 
 from bridge.cloudflare.limits import check_workflow_name
+from bridge.emulator.quota import CreationSettings, QuotaSettings
 
 ANY = "*"  # as a workflow's name: every name that is not listed
 EXAMPLE_ACCOUNT = "0123456789abcdef0123456789abcdef"
@@ -29,6 +30,14 @@ class EmulatorSettings(BaseModel):
     port: int = Field(default=0, ge=0, le=65_535, description="TCP port; 0 is any free one")
     account_id: str = Field(default=EXAMPLE_ACCOUNT, pattern=r"^[A-Za-z0-9_-]{1,64}$")
     token: SecretStr = Field(default=SecretStr(EXAMPLE_TOKEN), description="The bearer token that requests must carry")
+    more_tokens: dict[str, SecretStr] = Field(
+        default={}, description="Further tokens of the account by name, each with a quota of its own"
+    )
+    quota: QuotaSettings | None = Field(
+        default=None, description="Requests per token; off unless given, so that no test waits for a block by surprise"
+    )
+    creation: CreationSettings | None = Field(default=None, description="Instances per second; off unless given")
+    speed: float = Field(default=1.0, gt=0, le=10_000, description="How many seconds its clock counts in one")
     workflows: dict[str, Behaviour] = Field(
         default={ANY: "completes"}, description='Name to behaviour; "*" stands for every other name'
     )
