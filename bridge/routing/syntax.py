@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class ExpressionError(ValueError):
@@ -16,16 +19,17 @@ class ExpressionError(ValueError):
         self.message = message
         self.text = text
         self.position = position
-        super().__init__(f"{message}\n{self.pointer()}")
+        super().__init__(f"{message}\n{pointer(text, position)}")
 
-    def pointer(self) -> str:
-        """The line, and the caret below it."""
-        start = self.text.rfind("\n", 0, self.position) + 1
-        end = self.text.find("\n", self.position)
-        line = self.text[start : len(self.text) if end < 0 else end]
-        # A tab stays a tab, so that the caret stands right however wide one is shown.
-        indent = "".join("\t" if char == "\t" else " " for char in self.text[start : self.position])
-        return f"    {line}\n    {indent}^"
+
+def pointer(text: str, position: int) -> str:
+    """The line, and the caret below it."""
+    start = text.rfind("\n", 0, position) + 1
+    end = text.find("\n", position)
+    line = text[start : len(text) if end < 0 else end]
+    # A tab stays a tab, so that the caret stands right however wide one is shown.
+    indent = "".join("\t" if char == "\t" else " " for char in text[start:position])
+    return f"    {line}\n    {indent}^"
 
 
 class Literal(NamedTuple):
@@ -119,3 +123,27 @@ class MapOf(NamedTuple):
 
 
 Node = Literal | Name | Select | Index | Apply | Unary | Binary | Logic | Ternary | ListOf | MapOf
+
+
+def parts_of(node: Node) -> tuple[Node, ...]:
+    """The nodes directly below one, in the order in which they stand."""
+    return _PARTS[type(node)](node)
+
+
+def _apply_parts(node: Apply) -> tuple[Node, ...]:
+    return node.arguments if node.target is None else (node.target, *node.arguments)
+
+
+_PARTS: Final[dict[type, Callable[[Any], tuple[Node, ...]]]] = {
+    Literal: lambda _: (),
+    Name: lambda _: (),
+    Select: lambda node: (node.operand,),
+    Index: lambda node: (node.operand, node.key),
+    Apply: _apply_parts,
+    Unary: lambda node: (node.operand,),
+    Binary: lambda node: (node.left, node.right),
+    Logic: lambda node: node.operands,
+    Ternary: lambda node: (node.condition, node.yes, node.no),
+    ListOf: lambda node: tuple(element for element, _ in node.elements),
+    MapOf: lambda node: tuple(part for key, value, _ in node.entries for part in (key, value)),
+}
