@@ -50,7 +50,9 @@ def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> C
     said = {problem.path for problem in misplaced}
     problems += [problem for problem in found if problem.path not in said]
     if problems or read.config is None:
-        raise ConfigError(sorted(set(problems), key=lambda problem: (problem.file, problem.line, problem.path)))
+        raise ConfigError(
+            sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line, problem.path))
+        )
     return read.config
 
 

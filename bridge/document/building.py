@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml  # noqa: TID251  this package is the border of PyYAML
 
+from bridge.document.mending import quoted
 from bridge.document.model import Place, dotted, may_be_secret
 from bridge.errors import ConfigError, Problem
 
@@ -58,7 +59,7 @@ class Builder:
                 continue
             key = key_node.value
             if key in lines:
-                self._report(key_node, (*path, key), f"given twice; the first is on line {lines[key]}")
+                self._report(key_node, (*path, key), f"given twice; the first is on line {lines[key]}: keep one")
                 continue
             lines[key] = key_node.start_mark.line + 1
             self._document.places.setdefault((*path, key), self._place(key_node))
@@ -68,16 +69,25 @@ class Builder:
     def _rejoined(self, node: yaml.MappingNode, path: Keys) -> list[tuple[yaml.Node, yaml.Node]]:
         """The pairs of a mapping. In ``{a: f(x, y)}`` YAML ends the value at the comma: that is reported and mended."""
         pairs: list[tuple[yaml.Node, yaml.Node]] = []
+        split: dict[int, yaml.Node] = {}  # number of a pair -> the last piece of its value
         for key, value in node.value:
-            if pairs and node.flow_style and _is_lone(key, value) and _is_open(pairs[-1][1]):
-                first_key, first = pairs.pop()
-                whole = self._text[first.start_mark.index : key.end_mark.index]
-                keys = (*path, first_key.value)
-                self._report(first, keys, f"the comma ends the value here; put it in quotes: {_shown(keys, whole)}")
-                pairs.append((first_key, yaml.ScalarNode(STR, whole, first.start_mark, key.end_mark, style="'")))
+            if pairs and node.flow_style and _is_lone(key, value) and _is_open(self._up_to(pairs[-1][1], split, pairs)):
+                split[len(pairs) - 1] = key
             else:
                 pairs.append((key, value))
+        for number, last in split.items():
+            key, first = pairs[number]
+            whole = self._text[first.start_mark.index : last.end_mark.index]
+            keys = (*path, key.value)
+            self._report(first, keys, f"the comma ends the value here; put it in quotes: {_shown(keys, whole)}")
+            pairs[number] = (key, yaml.ScalarNode(STR, whole, first.start_mark, last.end_mark, style="'"))
         return pairs
+
+    def _up_to(self, first: yaml.Node, split: dict[int, yaml.Node], pairs: list[tuple[yaml.Node, yaml.Node]]) -> str:
+        """What of the last pair's value has been read so far; "" where it is no plain text."""
+        if not isinstance(first, yaml.ScalarNode) or first.tag != STR or first.style is not None:
+            return ""
+        return self._text[first.start_mark.index : split.get(len(pairs) - 1, first).end_mark.index]
 
     def _scalar(self, node: yaml.ScalarNode, path: Keys) -> Any:  # noqa: ANN401  any scalar of a document
         written = self._text[node.start_mark.index : node.end_mark.index].rstrip()
@@ -116,14 +126,6 @@ class Builder:
         self._document.problems.append(Problem(dotted(path), message, place.file, place.line))
 
 
-def quoted(value: str) -> str:
-    """A text as YAML takes it whole: in single quotes, those inside doubled."""
-    # "${body["a-b"]}": the outer quotes were meant for YAML, and end before they should
-    if "${" in value and len(value) > 1 and value[0] == value[-1] and value[0] in "\"'":
-        value = value[1:-1]
-    return "'" + value.replace("'", "''") + "'"
-
-
 def _shown(path: Keys, text: str) -> str:
     return "'…'" if path and may_be_secret(path[-1]) else quoted(text)
 
@@ -133,9 +135,8 @@ def _is_lone(key: yaml.Node, value: yaml.Node) -> bool:
     return isinstance(key, yaml.ScalarNode) and value.tag == NULL and value.start_mark.index == value.end_mark.index
 
 
-def _is_open(node: yaml.Node) -> bool:
+def _is_open(text: str) -> bool:
     """A text with more brackets opened than closed."""
-    text = node.value if isinstance(node, yaml.ScalarNode) and node.tag == STR else ""
     return sum(text.count(mark) for mark in "([{") > sum(text.count(mark) for mark in ")]}")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
 import yaml  # noqa: TID251  this package is the border of PyYAML
 
-from bridge.document.building import BOOL, FLOAT, INT, NULL, Builder, quoted
-from bridge.document.model import Document, may_be_secret
+from bridge.document.building import BOOL, FLOAT, INT, NULL, Builder
+from bridge.document.mending import mended
+from bridge.document.model import Document, dotted, may_be_secret
 from bridge.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -18,15 +20,15 @@ MAX_BYTES = 4 * 1024 * 1024  # of one file
 MAX_DEPTH = 64
 UNCLOSED = "the quote that is opened here is not closed"
 
-_ENTRY = re.compile(r"(?P<key>\s*(?:- +)*[\w.-]+\s*:\s+)(?P<value>\S.*?)\s*")
-
 
 def read(path: Path) -> Document:
     """One file, without its includes."""
     document = Document(str(path))
     root, text = _compose(document, _text(path))
     if root is not None and not _is_null(root):
+        forgotten, document.problems[:] = document.problems[:], []
         value = Builder(document, text).build(root, ())
+        document.problems[:0] = [_named(document, problem) for problem in forgotten]
         if not isinstance(value, dict):
             raise ConfigError([Problem("", "a configuration is a mapping of names to values", document.file, 1)])
         document.value.update(value)
@@ -99,27 +101,54 @@ def _compose(document: Document, text: str) -> tuple[yaml.Node | None, str]:
 
 
 def _mended(document: Document, text: str, error: yaml.MarkedYAMLError) -> str:
+    """The text with quotes where they were forgotten. Raises ConfigError where that is not what is wrong."""
     lines = text.split("\n")
     number, message = _complaint(error)
-    entry = _ENTRY.fullmatch(lines[number]) if number < len(lines) else None
-    if entry and message != UNCLOSED and not isinstance(error, _TooDeep):
-        mended = [*lines[:number], entry["key"] + quoted(entry["value"]), *lines[number + 1 :]]
-        after = _first_complaint("\n".join(mended))
-        if after is None or after > number:
-            hint = f"YAML reads this in its own way ({message}); put it in quotes: {mended[number].strip(' -')}"
-            if may_be_secret(entry["key"]):
-                hint = "YAML reads this in its own way; put the value in quotes"
-            document.problems.append(Problem("", hint, document.file, number + 1))
-            return "\n".join(mended)
+    if message != UNCLOSED and not isinstance(error, _TooDeep):
+        for place in dict.fromkeys((number, _opened(error))):
+            found = mended(lines[place]) if 0 <= place < len(lines) else None
+            if found is None:
+                continue
+            whole = "\n".join([*lines[:place], found.line, *lines[place + 1 :]])
+            after = _first_complaint(whole)
+            if after > ((number, math.inf) if place == number else _place(error)):
+                document.problems.extend(_forgotten(document, place, message, *value) for value in found.values)
+                return whole
     raise ConfigError([*document.problems, Problem("", f"not YAML: {message}", document.file, number + 1)]) from error
 
 
-def _first_complaint(text: str) -> int | None:
+def _opened(error: yaml.MarkedYAMLError) -> int:
+    """The line on which the braces begin that YAML did not find the end of; -1: it is not about braces."""
+    return error.context_mark.line if error.context_mark and "flow mapping" in str(error.context) else -1
+
+
+def _forgotten(document: Document, line: int, message: str, key: str, value: str) -> Problem:
+    hint = f"YAML reads this in its own way ({message}); put it in quotes: {key}: {value}"
+    if may_be_secret(key):
+        hint = "YAML reads this in its own way; put the value in quotes"
+    return Problem(key, hint, document.file, line + 1)
+
+
+def _named(document: Document, problem: Problem) -> Problem:
+    """A problem of a line, with the path to the value that it is about, now that there are paths."""
+    found = (
+        keys for keys, place in document.places.items() if place.line == problem.line and keys[-1:] == (problem.path,)
+    )
+    return problem._replace(path=dotted(next(found, ())))
+
+
+def _first_complaint(text: str) -> tuple[float, float]:
+    """Line and column; beyond every line where there is none."""
     try:
         yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        return _complaint(error)[0]
-    return None
+        return _place(error)
+    return math.inf, 0
+
+
+def _place(error: yaml.MarkedYAMLError) -> tuple[float, float]:
+    line, _ = _complaint(error)
+    return line, error.problem_mark.column if error.problem_mark else 0
 
 
 def _complaint(error: yaml.MarkedYAMLError) -> tuple[int, str]:

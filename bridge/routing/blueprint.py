@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from bridge.errors import Problem, RuleError
 from bridge.routing.expression import ExpressionError, compile, function_of  # noqa: A004  named like re.compile
 from bridge.routing.parser import parse
+from bridge.routing.syntax import Literal
 from bridge.routing.template import TemplateError, compile_json, compile_text, constant_text, leaves_of
+from bridge.routing.values import type_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +64,10 @@ class Blueprint:
             function_of(text, self.names, lambda generator: generator.condition(node))
         except ExpressionError as error:
             self.problem(field, str(error))
+            return None
+        if isinstance(node, Literal) and type(node.value) is not bool:
+            what = f"a condition must be a bool, not the {type_name(node.value)} {text}"
+            self.problem(field, f"{what}; compare it with something, such as body.version == {text}")
             return None
         return node
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from bridge.routing.hints import hyphenated, text_of
 from bridge.routing.syntax import Apply, Index, Literal, Name, Select
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ _WITH_TWO_VARIABLES = 3
 
 def has(generator: Generator, node: Apply) -> str:
     """``has(operand.field)``."""
+    hyphen = hyphenated(node.arguments[0]) if len(node.arguments) == 1 else None
+    if hyphen is not None:
+        operand, name = text_of(hyphen[0].operand), hyphen[1]
+        generator.fail(f"a field with a hyphen is written has({operand}.`{name}`)", node.position)
     if len(node.arguments) != 1 or not isinstance(node.arguments[0], Select):
         generator.fail("has() takes one field, such as has(body.total)", node.position)
     selected = node.arguments[0]

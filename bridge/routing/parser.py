@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
+from bridge.routing.hints import operator_hint
 from bridge.routing.lexer import tokens_of
 from bridge.routing.syntax import (
     Apply,
@@ -79,7 +80,9 @@ class _Parser:
     def unexpected(self, wanted: str) -> NoReturn:
         token = self.token
         found = "the end" if token.kind == "end" else self.text[token.position : token.end]
-        raise ExpressionError(f"expected {wanted}, found {found}", self.text, token.position)
+        before = self.tokens[self.place - 1] if self.place else token
+        hint = operator_hint(token.value if token.kind == "name" else None) or operator_hint(before.value)
+        raise ExpressionError(f"expected {wanted}, found {found}{hint}", self.text, token.position)
 
     def take(self) -> Token:
         token = self.token

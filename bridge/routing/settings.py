@@ -14,6 +14,7 @@ from pydantic import (
     JsonValue,
     PlainSerializer,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 
@@ -204,6 +205,7 @@ class StatusAction(_Action):
 
 
 ABOUT_CALLS = ("for_each", "lane", "priority", "delay", "not_before", "give_up_after", "max_attempts")
+_SWITCHES = {"yes", "no", "on", "off", "true", "false"}
 ACTIONS = ("create", "event", "status", "drop", "dead_letter")
 
 
@@ -255,6 +257,15 @@ class RuleSettings(_Settings):
         if self.drop is not None and "${" in self.drop:
             raise ValueError("the reason of drop is counted by name, so it cannot hold ${…}")
         return self
+
+    @field_validator("drop", mode="before")
+    @classmethod
+    def _reason_is_no_switch(cls, value: object) -> object:
+        if isinstance(value, bool) or (isinstance(value, str) and value.lower() in _SWITCHES):
+            raise ValueError(
+                'drop takes the reason that is counted, such as drop: "test message"; to keep messages, leave it out'
+            )
+        return value
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from bridge.errors import RuleError
 from bridge.routing.functions import FUNCTIONS, METHODS, NAMESPACES, TYPE_NAMES, Function
 from bridge.routing.generator import BOOL, OTHER, SAFE, TEXT, Code
+from bridge.routing.hints import CONSTANTS, refuse_hyphen
 from bridge.routing.macros import MACROS, has
 from bridge.routing.strings import regex
 from bridge.routing.syntax import (
@@ -81,6 +82,8 @@ def _unknown(generator: Generator, node: Name) -> NoReturn:
     known = [*generator.names.variables, *generator.bound]
     close = get_close_matches(node.name, known, 1)
     hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+    if node.name in CONSTANTS:
+        hint = f'did you mean {CONSTANTS[node.name]}, or the text "{node.name}"?'
     generator.fail(f"no variable {node.name}; {hint}", node.position)
 
 
@@ -183,23 +186,13 @@ def _binary(generator: Generator, node: Binary) -> Code:
         return _equality(generator, node)
     if node.operator == "+":
         return _sum(generator, node)
-    _hyphenated(generator, node)
+    refuse_hyphen(generator, node)
     left = generator.source(node.left)
     if node.operator == "in" and _all_texts(node.right):
         texts = tuple(element.value for element, _ in node.right.elements)  # type: ignore[union-attr]
         return Code(f"({left} in {generator.constant(texts)})", BOOL)
     function, kind = _BINARY[node.operator]
     return Code(f"{function}({left}, {generator.source(node.right)})", kind)
-
-
-def _hyphenated(generator: Generator, node: Binary) -> None:
-    """``headers.a-b`` is a subtraction; say what was meant."""
-    left, right = node.left, node.right
-    if node.operator == "-" and isinstance(left, Select) and isinstance(right, Name):
-        if generator.names.open or generator.is_variable(right.name):
-            return
-        field = f'["{left.field}-{right.name}"]'
-        generator.fail(f"no variable {right.name}; a field with a hyphen is written {field}", right.position)
 
 
 def _equality(generator: Generator, node: Binary) -> Code:

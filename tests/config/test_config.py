@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,34 @@ def test_a_configuration_with_many_mistakes_names_them_all(folder: Folder) -> No
     problems = folder.refuse()
     assert "".join(problem + "\n" for problem in problems) == (HERE / "many_mistakes.txt").read_text()
     assert "hunter2" not in "".join(problems)
+
+
+def test_a_file_of_rules_with_twenty_mistakes_names_all_twenty(folder: Folder) -> None:
+    """One in each rule, those included where YAML swallows CEL: one problem each, with its line and its fix."""
+    text = (HERE / "twenty_mistakes.yaml").read_text()
+    folder.write(text)
+    problems = folder.refuse()
+    assert "".join(problem + "\n" for problem in problems) == (HERE / "twenty_mistakes.txt").read_text()
+    rules = [problem.split(": ")[1].partition(".")[0] for problem in problems]
+    assert rules == [f"rules[{number}]" for number in range(20)]
+
+
+def test_with_the_fixes_that_are_shown_the_twenty_mistakes_are_gone(folder: Folder) -> None:
+    """Each line that a problem names is replaced by what the problem says to write, and nothing else is changed."""
+    folder.write((HERE / "twenty_mistakes.yaml").read_text())
+    lines = (HERE / "twenty_mistakes.yaml").read_text().splitlines()
+    for problem in folder.refuse():
+        place, _, hint = problem.partition("put it in quotes: ")
+        if hint:
+            number, fix = int(place.split(":")[1]) - 1, re.sub(r"^\w+: ", "", hint)
+            meant = fix[1:-1].replace("''", "'")
+            written = next(text for text in (f'"{meant}"', meant) if text in lines[number])
+            lines[number] = lines[number].replace(written, fix)
+    folder.write("\n".join(lines))
+    left = folder.refuse()
+    assert [problem.split(": ")[1].partition(".")[0] for problem in left] == [
+        f"rules[{place}]" for place in range(7, 20)
+    ]
 
 
 @pytest.mark.parametrize(

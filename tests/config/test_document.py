@@ -113,8 +113,8 @@ def test_a_name_given_twice_is_a_problem_on_its_second_line(tmp_path: Path) -> N
     """The first is not silently lost, and reading goes on."""
     text = "a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\na: 2\n"
     assert complaints(tmp_path, text) == [
-        "bridge.yaml:5: b.c: given twice; the first is on line 3",
-        "bridge.yaml:6: a: given twice; the first is on line 1",
+        "bridge.yaml:5: b.c: given twice; the first is on line 3: keep one",
+        "bridge.yaml:6: a: given twice; the first is on line 1: keep one",
     ]
     assert read(tmp_path, text).value == {"a": 1, "b": {"c": 1, "d": 2}}
 
@@ -170,6 +170,59 @@ def test_a_comma_that_splits_an_expression_in_braces_is_found(tmp_path: Path) ->
     assert read(tmp_path, text).value["rules"][1] == {"for_each": "f(l, l.qty > 0)", "name": "b"}
 
 
+def test_a_value_in_braces_that_yaml_trips_over_is_found_in_its_line(tmp_path: Path) -> None:
+    """The one value is named with its path, not the whole mapping around it; what is beside it stays as it is."""
+    text = """\
+rules:
+- {name: a, when: body.a ? b : c, create: {workflow: w, id: "${body["a-b"]}"}}
+- name: b
+  create: {workflow: w, id: order-${body.id},
+           params: {x: ${body.x}, y: 1, z: "as it is"}}
+- {name: c, when: body.note == "a #b", final: true}
+- {name: d, when: !has(body.x), tags: [a, "b"]}
+- name: e
+  when: "body.a == "b""
+"""
+    document = read(tmp_path, text)
+    found = {(problem.path, problem.line): problem.message.partition("quotes: ")[2] for problem in document.problems}
+    assert found == {
+        ("rules[0].when", 2): "when: 'body.a ? b : c'",
+        ("rules[0].create.id", 2): "id: '${body[\"a-b\"]}'",
+        ("rules[1].create.id", 4): "id: 'order-${body.id}'",
+        ("rules[1].create.params.x", 5): "x: '${body.x}'",
+        ("rules[2].when", 6): "when: 'body.note == \"a #b\"'",
+        ("rules[3].when", 7): "when: '!has(body.x)'",
+        ("rules[4].when", 9): "when: 'body.a == \"b\"'",
+    }
+    assert document.value["rules"] == [
+        {"name": "a", "when": "body.a ? b : c", "create": {"workflow": "w", "id": '${body["a-b"]}'}},
+        {
+            "name": "b",
+            "create": {
+                "workflow": "w",
+                "id": "order-${body.id}",
+                "params": {"x": "${body.x}", "y": 1, "z": "as it is"},
+            },
+        },
+        {"name": "c", "when": 'body.note == "a #b"', "final": True},
+        {"name": "d", "when": "!has(body.x)", "tags": ["a", "b"]},
+        {"name": "e", "when": 'body.a == "b"'},
+    ]
+
+
+def test_an_expression_that_commas_split_into_several_pieces_is_one_problem(tmp_path: Path) -> None:
+    """However many pieces YAML has made of it."""
+    text = 'rules:\n- {for_each: f(l, g(t, l.x, 1) && 2, 3), name: b, drop: "a, b"}\n'
+    fix = "'f(l, g(t, l.x, 1) && 2, 3)'"
+    found = f"bridge.yaml:2: rules[0].for_each: the comma ends the value here; put it in quotes: {fix}"
+    assert complaints(tmp_path, text) == [found]
+    assert read(tmp_path, text).value["rules"][0] == {
+        "for_each": "f(l, g(t, l.x, 1) && 2, 3)",
+        "name": "b",
+        "drop": "a, b",
+    }
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -198,6 +251,7 @@ def test_plain_yaml_is_not_suspected(tmp_path: Path, line: str) -> None:
         "token: !!int hunter2",
         "x: {password: f(hunter2, x)}",
         "password: a'hunter2 #'",
+        "x: {password: hunter2: x, a: b}",
     ],
 )
 def test_a_secret_is_not_shown_because_yaml_trips_over_it(tmp_path: Path, line: str) -> None:
