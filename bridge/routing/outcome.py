@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -53,22 +53,23 @@ class Routed(NamedTuple):
     dropped: dict[str, int]  # reason of a ``drop`` rule -> messages
     unmatched: int  # messages
     errors: dict[str, int]  # rule -> messages for which its condition was false because it could not be computed
+    silent: list[tuple[Message, str]]  # dropped, with the reason; or unmatched, with ""
 
 
 class Tally:
     """A ``Routed`` in the making."""
 
-    __slots__ = ("calls", "dead", "dropped", "errors", "matched", "unmatched")
+    __slots__ = ("calls", "dead", "errors", "matched", "silent")
 
     def __init__(self) -> None:
         self.calls: list[tuple[Message, Call]] = []
         self.dead: list[Rejected] = []
         self.matched: defaultdict[str, int] = defaultdict(int)
-        self.dropped: defaultdict[str, int] = defaultdict(int)
         self.errors: defaultdict[str, int] = defaultdict(int)
-        self.unmatched = 0
+        self.silent: list[tuple[Message, str]] = []  # see Routed
 
     def routed(self) -> Routed:
         """The result."""
-        counts = dict(self.matched), dict(self.dropped), self.unmatched, dict(self.errors)
-        return Routed(self.calls, self.dead, *counts)
+        dropped = dict(Counter([reason for _, reason in self.silent])) if self.silent else {}
+        unmatched = dropped.pop("", 0)
+        return Routed(self.calls, self.dead, dict(self.matched), dropped, unmatched, dict(self.errors), self.silent)

@@ -68,7 +68,7 @@ class Router:
                 continue
             found = candidates(message, value)
             if not (found and _try(found, message, value, now_ms, tally)):
-                tally.unmatched += 1
+                tally.silent.append((message, ""))
                 if bury:
                     tally.dead.append(
                         Rejected(message, "unmatched", "no rule matches, and the source says dead-letter")

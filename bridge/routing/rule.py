@@ -81,8 +81,8 @@ def _act(settings: RuleSettings, target: str, blueprint: Blueprint, elements: Ca
 
 
 def _drop(reason: str) -> Act:
-    def act(_message: Message, _body: Value, _now_ms: int, tally: Tally) -> None:
-        tally.dropped[reason] += 1
+    def act(message: Message, _body: Value, _now_ms: int, tally: Tally) -> None:
+        tally.silent.append((message, reason))
 
     return act
 

@@ -101,7 +101,7 @@ def test_for_each() -> None:
         b'{"instance_id":"l-0","params":{"p":1.50}}',
         b'{"instance_id":"l-1","params":{"p":2}}',
     ]
-    assert route(router(rule), message(b'{"lines":[]}')) == Routed([], [], {"r0": 1}, {}, 0, {})
+    assert route(router(rule), message(b'{"lines":[]}')) == Routed([], [], {"r0": 1}, {}, 0, {}, [])
     assert reasons(route(router(rule), message(b'{"lines":5}'), message(b"{}"))) == [("r0", "render_error")] * 2
 
 

@@ -49,7 +49,8 @@ def test_from_limits_a_rule_to_sources() -> None:
 def test_unmatched_messages_are_counted_or_buried() -> None:
     """What no rule matches is counted; a source may want it among the dead letters."""
     made = router({"when": "body.a == 1", "drop": "x"})
-    assert route(made, message(b'{"a":2}')) == Routed([], [], {}, {}, 1, {})
+    lonely = message(b'{"a":2}')
+    assert route(made, lonely) == Routed([], [], {}, {}, 1, {}, [(lonely, "")])
     buried = route(made, message(b'{"a":2}', source="payments"), source="payments")
     assert (buried.unmatched, reasons(buried)) == (1, [("", "unmatched")])
 
@@ -64,7 +65,8 @@ def test_a_missing_field_makes_a_condition_false_and_is_counted() -> None:
     """A rule about a field that the message lacks does not match, with an index over it or without."""
     made = router({"when": "body.type == 'a'", "drop": "x"}, {"when": "body.total > 5", "drop": "y"})
     for body in (b"{}", b"null", b"[1]", b'"text"'):
-        assert route(made, message(body)) == Routed([], [], {}, {}, 1, {"r0": 1, "r1": 1})
+        lonely = message(body)
+        assert route(made, lonely) == Routed([], [], {}, {}, 1, {"r0": 1, "r1": 1}, [(lonely, "")])
 
 
 def test_a_default_stands_for_a_missing_field_not_for_a_missing_map() -> None:
