@@ -6,7 +6,8 @@ Each class has one place that catches it and one action there:
     ├── ConfigError          commands: print every problem, exit 2
     ├── NotAMessage          commands: say where it stands, exit 2
     ├── SourceLost           app: close the source, reopen it with backoff
-    ├── Undecodable          intake: dead-letter the message
+    ├── Undecodable          decoding: this message is a dead letter, the others of the batch go on
+    ├── SchemasUnavailable   intake: keep the batch, wait, try again
     ├── RuleError            router: the rule does not decide on this message
     │   ├── MissingField     … its condition is false, counted
     │   └── RenderError      … the call is a dead letter
@@ -67,6 +68,17 @@ class SourceLost(BridgeError):  # noqa: N818  it says what happened
 
 class Undecodable(BridgeError):  # noqa: N818  it says what the message is
     """The body is not what the source's ``decode`` says."""
+
+
+class SchemasUnavailable(BridgeError):  # noqa: N818  it says what happened
+    """The schema registry does not answer as it should, so nothing is known about the messages that need it.
+
+    reason: a bounded label: "connect", "timeout", "unauthorized", "server_error", "bad_answer", "closed".
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class RuleError(BridgeError):

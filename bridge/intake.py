@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from bridge.errors import Undecodable
+from bridge.errors import SchemasUnavailable
 from bridge.outbox.base import DeadLetter, Intake
 from bridge.routing.router import SKIP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bridge.decoding import Decoder
     from bridge.message import Message
     from bridge.metrics import Metrics
     from bridge.outbox.base import Outbox, Receipt
@@ -23,26 +24,33 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+FIRST_WAIT_SECONDS = 0.5  # for a schema registry that does not answer …
+LONGEST_WAIT_SECONDS = 30.0  # … and at most, after some tries
 TOO_OLD = "too_old"  # the reason under which messages past ``ignore_older_than`` are counted as dropped
 
 
 class Translation(NamedTuple):
     """How one source's messages become calls."""
 
-    decode: Callable[[bytes | None], object]  # raises Undecodable
+    decoder: Decoder
     router: Router
     metrics: Metrics
     now_ms: Callable[[], int]  # Unix epoch
     ignore_older_than_ms: int | None = None  # by the message's own timestamp
 
     def translate(self, source: str, batch: Batch) -> Intake:
-        """Decode and route a batch; what cannot be decoded or rendered is a dead letter, and stops nothing else."""
+        """Decode and route a batch; what cannot be decoded or rendered is a dead letter, and stops nothing else.
+
+        The decoder has been prepared for these messages.
+        """
         now_ms = self.now_ms()
-        values, undecodable = self._decode(batch.messages)
-        dropped = self._skip_old(batch.messages, values, now_ms) if self.ignore_older_than_ms else 0
-        routed = self.router.route(source, batch.messages, values, now_ms)
+        messages, values, failed = self.decoder.decode(batch.messages)
+        for place in failed:
+            values[place] = SKIP
+        dropped = self._skip_old(messages, values, now_ms) if self.ignore_older_than_ms else 0
+        routed = self.router.route(source, messages, values, now_ms)
         dead = [
-            *(DeadLetter(message, "undecodable", detail, died_ms=now_ms) for message, detail in undecodable),
+            *(DeadLetter(messages[place], "undecodable", why, died_ms=now_ms) for place, why in failed.items()),
             *(_dead_letter(rejected, now_ms) for rejected in routed.dead),
         ]
         metrics = self.metrics
@@ -54,18 +62,6 @@ class Translation(NamedTuple):
             log.warning("messages_dead_lettered", source=source, count=len(dead), reason=dead[0].reason,
                         message_id=dead[0].message.id, detail=dead[0].detail)  # fmt: skip
         return Intake(source, routed.calls, dead, batch.positions, now_ms)
-
-    def _decode(self, messages: Sequence[Message]) -> tuple[list[object], list[tuple[Message, str]]]:
-        decode = self.decode
-        values: list[object] = []
-        undecodable: list[tuple[Message, str]] = []
-        for message in messages:
-            try:
-                values.append(decode(message.body))
-            except Undecodable as error:
-                values.append(SKIP)
-                undecodable.append((message, str(error)))
-        return values, undecodable
 
     def _skip_old(self, messages: Sequence[Message], values: list[object], now_ms: int) -> int:
         """Mark messages past the limit as not to be routed; returns how many."""
@@ -87,10 +83,12 @@ def _dead_letter(rejected: Rejected, now_ms: int) -> DeadLetter:
 class Reader:
     """Reads one opened source into the outbox until it is stopped or the source is lost."""
 
-    def __init__(self, source: Source, translation: Translation, outbox: Outbox) -> None:
+    def __init__(self, source: Source, translation: Translation, outbox: Outbox, random: Callable[[], float]) -> None:
+        """random: uniform in [0, 1)."""
         self._source = source
         self._translation = translation
         self._outbox = outbox
+        self._random = random
         self._unacknowledged = 0
         self._reading: asyncio.Task[None] | None = None
 
@@ -102,10 +100,36 @@ class Reader:
     async def _read(self, acknowledgements: asyncio.TaskGroup) -> None:
         while True:
             batch = await self._source.receive()
-            intake = self._translation.translate(self._source.name, batch)
+            intake = await self._translate(batch)
             receipt = await self._outbox.add(intake)
             self._count(len(batch.messages))
             acknowledgements.create_task(self._acknowledge(batch, receipt))
+
+    async def _translate(self, batch: Batch) -> Intake:
+        """Wait for what decoding needs, for as long as it takes; the broker keeps its messages meanwhile."""
+        waits = 0
+        try:
+            while True:
+                translation = self._translation  # the newest one, however long this one was waited for
+                try:
+                    await translation.decoder.prepare(batch.messages)
+                except SchemasUnavailable as unavailable:
+                    waits += 1
+                    await self._wait(unavailable, waits)
+                else:
+                    return translation.translate(self._source.name, batch)
+        finally:
+            if waits:
+                log.info("schemas_awaited", source=self._source.name, tries=waits)
+                self._translation.metrics.waiting(self._source.name, on=False)
+
+    async def _wait(self, why: SchemasUnavailable, waits: int) -> None:
+        seconds = min(FIRST_WAIT_SECONDS * 2 ** (waits - 1), LONGEST_WAIT_SECONDS) * (0.5 + self._random() / 2)
+        log.warning("schemas_unavailable", source=self._source.name, reason=str(why), again_in=round(seconds, 1))
+        metrics = self._translation.metrics
+        metrics.waiting(self._source.name, on=True)
+        metrics.registry_failed(self._source.name, why.reason)
+        await asyncio.sleep(seconds)
 
     async def _acknowledge(self, batch: Batch, receipt: Receipt) -> None:
         try:

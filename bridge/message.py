@@ -29,6 +29,17 @@ class Message(NamedTuple):
     has_identity: bool = True  # False: ``id`` is not the same when the message is delivered again
 
 
+class CloudEvent(Message):
+    """A message that is a CloudEvent; as a tuple it is the message as it came, headers, body and all."""
+
+    ce: Mapping[str, object]  # the attributes and extensions, with their types; set by whoever makes the event
+
+    @property
+    def text(self) -> bytes | None:
+        """The JSON text of the data, where that is JSON."""
+        return self.body
+
+
 class Position(NamedTuple):
     """The last message of one partition in a batch."""
 

@@ -38,6 +38,12 @@ class Supervisor:
 
     async def run(self) -> None:
         """Return after ``stop``, when what was read has been acknowledged."""
+        try:
+            await self._run()
+        finally:
+            await self._translation.decoder.close()
+
+    async def _run(self) -> None:
         wait_seconds = FIRST_WAIT_SECONDS
         while not self._stopping.is_set():
             if await self._read():
@@ -62,7 +68,7 @@ class Supervisor:
         try:
             opened = await self._open()
             if opened and not self._stopping.is_set():
-                self._reader = Reader(self._source, self._translation, self._outbox)
+                self._reader = Reader(self._source, self._translation, self._outbox, self._random)
                 await self._reader.run()
         except* SourceLost as lost:
             log.warning("source_lost", source=self._source.name, reason=str(lost.exceptions[0]))

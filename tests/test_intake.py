@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bridge.decoding import DecodingSettings
-from bridge.decoding.decoder import decoder
+from bridge import intake
+from bridge.decoding import Decoded, DecodingSettings, decoder
+from bridge.errors import SchemasUnavailable
 from bridge.intake import Reader, Translation
 from bridge.metrics import Metrics
 from bridge.routing.router import Router, SourceInfo
@@ -17,8 +18,9 @@ from bridge.sources.memory import MemoryBroker, MemorySource
 from bridge.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from bridge.message import Message
     from bridge.outbox.base import Intake
 
 RULE = {
@@ -75,7 +77,7 @@ class Bench:
         self.broker = MemoryBroker()
         self.source = MemorySource("orders", self.broker, 2)
         self.outbox = HeldOutbox()
-        self.reader = Reader(self.source, translation(), self.outbox)  # type: ignore[arg-type]  # what it asks of it
+        self.reader = Reader(self.source, translation(), self.outbox, lambda: 0.0)  # type: ignore[arg-type]  # what it asks of it
 
     def produce(self, *bodies: bytes) -> None:
         for body in bodies:
@@ -190,3 +192,87 @@ async def test_old_messages_are_dropped_and_counted() -> None:
     assert old.translate("orders", batch).calls == []
     sample = {"source": "orders", "reason": "too_old"}
     assert old.metrics.registry.get_sample_value("workflow_bridge_messages_dropped_total", sample) == 1
+
+
+class WaitingDecoder:
+    """JSON that cannot be decoded as long as a registry is down."""
+
+    def __init__(self) -> None:
+        self.up = asyncio.Event()
+        self.tries = 0
+        self.closed = False
+        self._json = decoder(DecodingSettings())
+
+    async def prepare(self, messages: Sequence[Message]) -> None:
+        assert messages
+        self.tries += 1
+        if not self.up.is_set():
+            raise SchemasUnavailable("cannot connect", "connect")
+
+    def decode(self, messages: Sequence[Message]) -> Decoded:
+        return self._json.decode(messages)
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def waiting(supervised: Supervisor | Reader) -> tuple[float | None, float | None]:
+    """The two metrics that tell of a wait."""
+    registry = supervised._translation.metrics.registry
+    errors = {"source": "orders", "reason": "connect"}
+    return (
+        registry.get_sample_value("workflow_bridge_source_waiting", {"source": "orders"}),
+        registry.get_sample_value("workflow_bridge_schema_registry_errors_total", errors),
+    )
+
+
+async def test_a_source_waits_for_its_schema_registry(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is down nothing is lost and nothing is a dead letter; when it is back the same batch goes on."""
+    monkeypatch.setattr(intake, "FIRST_WAIT_SECONDS", 0.001)
+    missing = WaitingDecoder()
+    bench.reader._translation = bench.reader._translation._replace(decoder=missing)
+    bench.produce(b'{"type":"order","n":1}', b"{", b'{"type":"order","n":2}')
+    reading = asyncio.create_task(bench.reader.run())
+    await until(lambda: missing.tries == 4)
+    assert (bench.outbox.intakes, bench.broker.committed) == ([], 0)
+    assert waiting(bench.reader) == (1, missing.tries)
+    missing.up.set()
+    await until(lambda: len(bench.outbox.intakes) == 2)
+    assert waiting(bench.reader)[0] == 0
+    assert [call.instance_id for intake in bench.outbox.intakes for _, call in intake.calls] == ["o-1", "o-2"]
+    assert [letter.message.body for intake in bench.outbox.intakes for letter in intake.dead] == [b"{"]
+    bench.reader.stop()
+    for receipt in bench.outbox.receipts:
+        receipt.given.set()
+    await asyncio.wait_for(reading, SECONDS)
+
+
+async def test_a_stop_ends_the_wait_for_a_registry_at_once() -> None:
+    """The batch stays with the broker, and the decoder is closed."""
+    bench, missing = Bench(), WaitingDecoder()
+    made = translation()._replace(decoder=missing)
+    supervisor = Supervisor(bench.source, made, bench.outbox, lambda: 0.0)  # type: ignore[arg-type]  # as above
+    running = asyncio.create_task(supervisor.run())
+    bench.produce(b'{"type":"order","n":1}')
+    await until(lambda: missing.tries == 1)
+    supervisor.stop()
+    await asyncio.wait_for(running, intake.FIRST_WAIT_SECONDS / 4)
+    assert (bench.broker.committed, bench.outbox.intakes, missing.closed) == (0, [], True)
+    assert waiting(supervisor) == (0, 1)
+
+
+async def test_a_new_translation_takes_over_a_batch_that_waits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wrong address of a registry is put right without losing the batch that met it."""
+    monkeypatch.setattr(intake, "FIRST_WAIT_SECONDS", 0.001)
+    missing = WaitingDecoder()
+    right = bench.reader._translation
+    bench.reader._translation = right._replace(decoder=missing)
+    bench.produce(b'{"type":"order","n":1}')
+    reading = asyncio.create_task(bench.reader.run())
+    await until(lambda: missing.tries > 1)
+    bench.reader._translation = right
+    await until(lambda: len(bench.outbox.intakes) == 1)
+    bench.reader.stop()
+    bench.outbox.receipts[0].given.set()
+    await asyncio.wait_for(reading, SECONDS)
+    assert bench.broker.committed == 1

@@ -64,4 +64,10 @@ else:
 
 def source_info(name: str, source: SourceSettings) -> SourceInfo:
     """What routing knows of a source."""
-    return SourceInfo(name, source.unmatched, source.type, source.decode is Decode.JSON)
+    return SourceInfo(
+        name,
+        source.unmatched,
+        source.type,
+        json_bodies=source.decode is Decode.JSON,
+        cloud_events=source.decode is Decode.CLOUDEVENTS,
+    )

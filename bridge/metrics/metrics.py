@@ -63,6 +63,7 @@ class Metrics:
                 self._add(name, 0, source)
             self.connected(source, up=False)
             self.unacknowledged(source, 0)
+            self.waiting(source, on=False)
         for rule, operation in rules:
             self._add("messages_matched_total", 0, rule)
             self._add("rule_errors_total", 0, rule)
@@ -114,6 +115,14 @@ class Metrics:
     def reconnected(self, source: str) -> None:
         """The source was opened again."""
         self._add("source_reconnects_total", 1, source)
+
+    def waiting(self, source: str, on: bool) -> None:  # noqa: FBT001  the state itself is what is told
+        """The source waits, or no longer waits, for schemas without which its messages cannot be decoded."""
+        self._gauges["source_waiting"].labels(source).set(on)
+
+    def registry_failed(self, source: str, reason: str) -> None:
+        """A schema registry did not give what it was asked for; ``reason`` is one of SchemasUnavailable's."""
+        self._add("schema_registry_errors_total", 1, source, reason)
 
     def unacknowledged(self, source: str, count: int) -> None:
         """Messages that were received and wait for their receipt, as of now."""

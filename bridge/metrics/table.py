@@ -45,6 +45,10 @@ TABLE: tuple[Metric, ...] = (
     _row("source_unacknowledged_messages", "gauge", "source", "messages", "Received, and not yet acknowledged"),
     _row("source_partitions", "gauge", "source", "partitions", "Partitions or queues that this process reads"),
     _row("source_lag_messages", "gauge", "source", "messages", "At the broker, not yet fetched; its own partitions"),
+    _row("source_waiting", "gauge", "source", "0 or 1", "Whether the source waits for a schema registry"),
+    _row(
+        "schema_registry_errors_total", "counter", "source reason", "errors", "Tries at a schema registry that failed"
+    ),
     _row("messages_matched_total", "counter", "rule", "messages", "Messages for which the rule fired"),
     _row("messages_unmatched_total", "counter", "source", "messages", "Messages that no rule matched"),
     _row(

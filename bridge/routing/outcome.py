@@ -27,6 +27,7 @@ class SourceInfo(NamedTuple):
     unmatched: str = "drop"  # or "dead-letter": what becomes of a message that no rule matches
     kind: str = ""  # "kafka", "rabbitmq" …
     json_bodies: bool = True  # False: a map, list or double is not the parsed JSON of ``Message.body`` (decode: avro …)
+    cloud_events: bool = False  # the messages are CloudEvents (decode: cloudevents), of which each knows its JSON text
 
 
 class Rejected(NamedTuple):

@@ -44,7 +44,9 @@ class Router:
         for position, settings in enumerate(rules):
             applies_to, target, wrong = _resolve(position, settings, known, targets)
             json_sources = [name for name in applies_to if known[name].json_bodies]
-            rule, blueprint = compile_rule(position, settings, target, names.names(json_sources, applies_to))
+            event_sources = [name for name in applies_to if known[name].cloud_events]
+            its_names = names.names(json_sources, applies_to, event_sources)
+            rule, blueprint = compile_rule(position, settings, target, its_names)
             problems += [*wrong, *blueprint.problems]
             compiled.append((rule, applies_to))
         if problems:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bridge.errors import MissingField
+from bridge.message import CloudEvent
 from bridge.routing.jsontext import Spelling
 from bridge.routing.names import Names, Variable
 from bridge.routing.times import checked_timestamp
@@ -59,6 +60,11 @@ def attribute_of(message: Message, name: str) -> str | int:
         raise MissingField(f"the message has no {name}") from None
 
 
+def text_of(message: Message) -> bytes | None:
+    """The JSON text of a CloudEvent's data; None where the message is none."""
+    return message.text if isinstance(message, CloudEvent) else None
+
+
 class Headers:
     """The headers of the last message that was asked about, so that each is decoded at most once."""
 
@@ -84,8 +90,13 @@ class Headers:
             self._values_of = message
         return self._values
 
-    def cloudevent(self, message: Message) -> dict[str, Value]:
-        """The attributes of a CloudEvent in binary mode; empty where the message is none."""
+    def cloudevent(self, message: Message) -> Mapping[str, Value]:
+        """The attributes of a CloudEvent; empty where the message is none.
+
+        Those of a source that does not say ``decode: cloudevents`` are looked for in the headers (binary mode).
+        """
+        if isinstance(message, CloudEvent):
+            return message.ce
         found: dict[str, Value] = {}
         for name, value in self.last(message).items():
             prefix = next(filter(name.startswith, _CE_PREFIXES), None)
@@ -110,13 +121,22 @@ class MessageNames:
             "timestamp_of": timestamp_of,
             "attribute_of": attribute_of,
             "part_of": Spelling().part,
+            "text_of": text_of,
         }
 
-    def names(self, json_sources: Collection[str], sources: Collection[str]) -> Names:
-        """The names of a rule for these sources, of which those in ``json_sources`` have JSON text for a body."""
+    def names(
+        self, json_sources: Collection[str], sources: Collection[str], event_sources: Collection[str] = ()
+    ) -> Names:
+        """The names of a rule for these sources.
+
+        Those in ``json_sources`` have JSON text for a body; messages of those in ``event_sources`` are CloudEvents,
+        which know the JSON text of their data.
+        """
         raw = "(m[5] if m[0] in json_sources else None)" if set(json_sources) & set(sources) else ""
         if set(sources) <= set(json_sources):
             raw = "m[5]"
+        elif set(event_sources) & set(sources):
+            raw = "(m[5] if m[0] in json_sources else text_of(m))"
         constants = self._constants | {"json_sources": frozenset(json_sources)}
         return Names("m, body, item=None, index=0", _FIELDS, constants, raw)
 

@@ -8,15 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.decoding import Decode, Decoder, DecodingSettings, decoder
+from bridge.decoding import Decode, DecodingSettings, decoder
+from bridge.decoding.json import decode_json
+from bridge.decoding.plain import decode_raw, decode_text
 from bridge.errors import Undecodable
-
-
-def codec(decode: Decode) -> Decoder:
-    return decoder(DecodingSettings(decode=decode))
-
-
-decode_json = codec(Decode.JSON)
+from tests.decoding.messages import decoded, message
 
 SCALARS = st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 INTEGERS = st.integers(-(2**63), 2**64 - 1)
@@ -30,23 +26,24 @@ VALUES = st.recursive(
 @pytest.mark.parametrize("decode", list(Decode))
 def test_a_tombstone_is_no_value_whatever_the_codec(decode: Decode) -> None:
     """None is a tombstone, never undecodable."""
-    assert codec(decode)(None) is None
+    assert decoded(DecodingSettings(decode=decode), message(None)) is None
 
 
 def test_json_is_the_default() -> None:
     """A source that says nothing reads JSON."""
-    assert decoder(DecodingSettings())(b'{"a": [1, 2.5, null, "x"]}') == {"a": [1, 2.5, None, "x"]}
+    body = b'{"a": [1, 2.5, null, "x"]}'
+    assert decoded(DecodingSettings(), message(body)) == {"a": [1, 2.5, None, "x"]}
 
 
 def test_text_is_utf_8() -> None:
     """The text codec gives the characters, also of an empty body."""
-    assert codec(Decode.TEXT)("grüße".encode()) == "grüße"
-    assert codec(Decode.TEXT)(b"") == ""
+    assert decode_text("grüße".encode()) == "grüße"
+    assert decode_text(b"") == ""
 
 
 def test_raw_is_the_bytes() -> None:
     """The raw codec looks at nothing."""
-    assert codec(Decode.RAW)(b"\xff\x00") == b"\xff\x00"
+    assert decode_raw(b"\xff\x00") == b"\xff\x00"
 
 
 @given(VALUES)
@@ -134,7 +131,7 @@ def test_what_is_not_json_is_undecodable_and_the_reason_quotes_nothing(body: byt
 def test_text_that_is_not_utf_8_is_undecodable() -> None:
     """The reason says where."""
     with pytest.raises(Undecodable, match=r"not UTF-8: invalid start byte at byte 3"):
-        codec(Decode.TEXT)(b"abc\xff")
+        decode_text(b"abc\xff")
 
 
 def test_the_last_of_two_equal_keys_wins() -> None:
@@ -146,10 +143,17 @@ def test_the_last_of_two_equal_keys_wins() -> None:
 def test_any_bytes_are_a_value_or_undecodable(body: bytes) -> None:
     """No codec raises anything else."""
     for decode in Decode:
-        try:
-            codec(decode)(body)
-        except Undecodable:
-            assert decode is not Decode.RAW
+        found = decoder(DecodingSettings(decode=decode)).decode([message(body)])
+        assert (len(found.values), len(found.messages)) == (1, 1)
+        assert decode is not Decode.RAW or (found.values, found.failed) == ([body], {})
+
+
+def test_a_message_that_cannot_be_decoded_stops_no_other() -> None:
+    """Each value is in the place of its message; the reason of one that failed is named by its place."""
+    bodies = (b"1", b"{", b'"x"', None, b"NaN", b"[]")
+    found = decoder(DecodingSettings()).decode([message(body) for body in bodies])
+    assert found.values == [1, None, "x", None, None, []]
+    assert {place: why.partition(":")[0] for place, why in found.failed.items()} == {1: "not JSON", 4: "not JSON"}
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
