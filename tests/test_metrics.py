@@ -35,6 +35,8 @@ def everything(metrics: Metrics) -> None:
     metrics.dead_lettered({("created", "render_error"): 1})
     metrics.connected("orders", up=True)
     metrics.reconnected("orders")
+    metrics.waiting("orders", on=True)
+    metrics.registry_failed("orders", "connect")
     metrics.unacknowledged("orders", 3)
     metrics.delivered({("created", "create", "delivered"): 2})
     metrics.called("create", "ok", 0.2)
