@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from bridge.config.conformance import FILES, MISSES
 from bridge.config.environment import variable
 from bridge.config.schema import Schema, json_schema, shapes
 from bridge.metrics import TABLE
@@ -37,13 +38,36 @@ Examples: [`kafka.yaml`](kafka.yaml), [`rabbitmq.yaml`](rabbitmq.yaml), [`sideca
 - **[metrics.md](metrics.md)** lists the metrics, the probes and the lines of the log.
 """
 
+EXPRESSIONS = """
+## Expressions
+
+[rules.md](rules.md#expressions) has every operator, macro and function. Against the cases of the CEL specification
+([google/cel-spec](https://github.com/google/cel-spec), `tests/simple/testdata`), which the tests run:
+
+| file | passed | of those that apply | left out |
+|---|---|---|---|
+"""
+ABSENT = """
+Left out is what asks for something that rules do not have, told by the data of a case alone: protobuf messages
+(wrappers and `Any` among them), enums, and the type checker. Files that hold nothing else are not in the table
+(`dynamic`, `enums`, `proto2`, `proto2_ext`, `proto3`, `type_deduction`, `unknowns`, `wrappers`), nor are the extensions
+`block_ext` and `network_ext`. What is refused, and with which words, is in
+[rules.md](rules.md#what-of-cel-is-not-here).
+"""
+
 METRICS_HEAD = "| name | type | labels | unit | meaning |\n|---|---|---|---|---|\n"
 TABLE_HEAD = "\n| setting | type | default | meaning |\n|---|---|---|---|\n"
 
 
 def reference() -> str:
     """The whole page."""
-    return INTRODUCTION + "".join(_sections())
+    return INTRODUCTION + "".join(_sections()) + _conformance()
+
+
+def _conformance() -> str:
+    rows = (f"| `{row.name}` | {row.passed} | {row.applicable} | {row.left_out} |\n" for row in FILES)
+    misses = (f"- `{name}`: {reason}.\n" for name, reason in MISSES.items())
+    return "".join([EXPRESSIONS, *rows, "\nNot passed:\n\n", *misses, ABSENT])
 
 
 def metrics_table() -> str:

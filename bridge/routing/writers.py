@@ -91,7 +91,7 @@ def _select(generator: Generator, node: Select) -> Code:
     known = TYPES.get(_dotted(node))
     if known is not None and not generator.is_variable(_dotted(node).partition(".")[0]):
         return Code(generator.constant(known))
-    if generator.names.open and _dotted(node) and _dotted(node).partition(".")[0] not in generator.bound:
+    if generator.names.open and _dotted(node) and not _begins_bound(generator, node):
         return Code(f"h_qualified(env, {generator.constant(tuple(_dotted(node).split('.')))})")
     operand, field = generator.source(node.operand), generator.constant(node.field)
     if node.optional:
@@ -269,6 +269,13 @@ def _dotted(node: Node) -> str:
         operand = _dotted(node.operand)
         return f"{operand}.{node.field}" if operand else ""
     return ""
+
+
+def _begins_bound(generator: Generator, node: Node) -> bool:
+    """Whether the first part of a dotted name is a macro's variable."""
+    while isinstance(node, Select):
+        node = node.operand
+    return isinstance(node, Name) and not node.root and node.name in generator.bound
 
 
 def _all_texts(node: Node) -> bool:

@@ -17,35 +17,42 @@ from bridge.routing.values import TYPES, Duration, Timestamp, Type, Uint, Value
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Case = dict[str, Value]
+
 FOLDER = Path(__file__).parent / "conformance"
 FILES = tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
 _STRINGS = re.compile(r"""[rRbB]{0,2}('''.*?'''|\"\"\".*?\"\"\"|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL)
-_MESSAGE_LITERAL = re.compile(r"[A-Za-z_][\w.]*\s*\{")
-_PROTOBUF = re.compile(r"google\.protobuf\.(?!Timestamp\b|Duration\b)|cel\.expr\.|TestAllTypes|GlobalEnum")
+_MESSAGE_LITERAL = re.compile(r"\b(?!in\b)[A-Za-z_][\w.]*\s*\{")
+_PROTOBUF = re.compile(r"google\.protobuf\.(?!Timestamp\b|Duration\b)|TestAllTypes")
 _KNOWN_MESSAGES = {"google.protobuf.Timestamp", "google.protobuf.Duration"}
 _PREFIX = "[type.googleapis.com/"
 
 
-def cases(name: str) -> list[dict[str, Value]]:
+def cases(name: str) -> list[Case]:
     """Every case of one file, in order."""
-    found: list[dict[str, Value]] = json.loads((FOLDER / f"{name}.json").read_text())
+    found: list[Case] = json.loads((FOLDER / f"{name}.json").read_text())
     return found
 
 
-def applies(case: dict[str, Value]) -> bool:
-    """Whether a case is about the language of rules, which has no protobuf messages, enums, containers or checker."""
+def left_out(case: Case) -> str:
+    """Why a case is not about the language of rules, judged by its data alone; "" for one that is.
+
+    Rules have no protobuf messages (wrappers and Any among them), no enums, and no checker whose verdict could be asked
+    for without a value.
+    """
     expression = _STRINGS.sub("''", case["expr"])
-    if case.get("check_only") or "typed_result" in case or "container" in case or "disable_macros" in case:
-        return False
-    if _MESSAGE_LITERAL.search(expression) or _PROTOBUF.search(expression):
-        return False
-    if not any(key in case for key in ("value", "eval_error")) and ("unknown" in case or "any_eval_errors" in case):
-        return False
-    return not any(_is_message(part) for key in ("value", "bindings", "type_env") for part in _parts(case.get(key)))
+    if case.get("check_only") or "typed_result" in case:
+        return "check only"
+    parts = [part for key in ("value", "bindings", "type_env") for part in _parts(case.get(key))]
+    if "GlobalEnum" in expression or any("enum_value" in part for part in parts):
+        return "enums"
+    if _MESSAGE_LITERAL.search(expression) or _PROTOBUF.search(expression) or any(map(_is_message, parts)):
+        return "protobuf messages"
+    return ""
 
 
-def _parts(value: Value) -> list[Value]:
-    """The value and everything in it."""
+def _parts(value: Value) -> list[Case]:
+    """Every object in a value, itself among them."""
     if isinstance(value, dict):
         return [value, *(part for item in value.values() for part in _parts(item))]
     if isinstance(value, list):
@@ -53,13 +60,11 @@ def _parts(value: Value) -> list[Value]:
     return []
 
 
-def _is_message(part: dict[str, Value]) -> bool:
-    held = part.get("object_value")
-    if isinstance(held, dict) and not {key.removeprefix(_PREFIX).rstrip("]") for key in held} <= _KNOWN_MESSAGES:
+def _is_message(part: Case) -> bool:
+    held = part.get("object_value", {})
+    if not {key.removeprefix(_PREFIX).rstrip("]") for key in held} <= _KNOWN_MESSAGES:
         return True
-    return part.get("message_type", "google.protobuf.Timestamp") not in _KNOWN_MESSAGES or bool(
-        {"enum_value", "wrapper", "function"} & part.keys()
-    )
+    return part.get("message_type", "google.protobuf.Timestamp") not in _KNOWN_MESSAGES or "wrapper" in part
 
 
 def value_of(described: dict[str, Value]) -> Value:
