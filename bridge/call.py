@@ -71,6 +71,23 @@ class Policy(NamedTuple):
 
 HIGH, NORMAL, LOW = 0, 1, 2
 
+_BETWEEN = b"\0"  # no JSON holds it: inside of a string it is escaped
+
+
+def two_bodies(first: bytes, second: bytes) -> bytes:
+    """The body of a call that may take a second request of its own: the one that is sent first stands first."""
+    return first + _BETWEEN + second
+
+
+def first_body(body: bytes) -> bytes:
+    """What the call itself sends."""
+    return body.partition(_BETWEEN)[0] if _BETWEEN in body else body
+
+
+def second_body(body: bytes) -> bytes:
+    """What is sent where the instance turns out to exist (by a create), or not to exist (by an event); b"": nothing."""
+    return body.partition(_BETWEEN)[2]
+
 
 class Call(NamedTuple):
     """One call, rendered by a rule. A batch is a way to send creates, never a stored thing.
@@ -82,8 +99,10 @@ class Call(NamedTuple):
     target: str  # configured name of the account and token that the call belongs to
     workflow: str
     instance_id: str
-    event_type: str  # "" unless ``operation`` is EVENT
-    body: bytes  # JSON as it is sent. CREATE: one element of a batch, which is also the body of a single create
+    event_type: str  # "" unless ``operation`` is EVENT, or a create sends an event to an instance that exists
+    # JSON as it is sent. CREATE: one element of a batch, which is also the body of a single create. With a policy of
+    # IfExists.EVENT the payload of that event follows, with IfMissing.CREATE that create: see ``two_bodies``.
+    body: bytes
     policy: str  # an encoded Policy; the same object for all calls of a rule
     lane: str = ""  # order key within the target; "" is the default lane: workflow + instance id
     priority: int = NORMAL

@@ -4,11 +4,15 @@
     loading      outbox -> windows, and verdicts back
     window       lanes: which entries may go now
     batching     the choice of the next request
-    sending      one request and the fate of each of its entries
+    following    requests that follow another one about the same call
+    sending      one request and what is known of each of its entries then
     outcome      the table: what happens next to a call
+    verdicts     what is stored of it
+    generations  whose an instance is, and under which other id a call goes
     pauses       what must not be called now
     retry        how long to wait
+    reporting    metrics and the log
 
 Not here yet, and where it will stand: the budget of requests (``batching.choose`` asks ``may_go``; it will ask a budget
-too), and what to do about a used id other than to be content with it (``outcome``, EXISTS).
+too).
 """

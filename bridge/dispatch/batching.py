@@ -20,11 +20,19 @@ BATCH_BYTES = (1 << 20) - 2
 
 
 class Kind(StrEnum):
-    """What a request is; each costs one unit of the API's quota."""
+    """What a request is; each is one HTTP request. The rows of the outcome table."""
 
     CREATES = "creates"  # one create, or a batch of them
-    SINGLE = "single"  # one event or status change
-    LOOK_UP = "look_up"  # does this instance exist? If not, create it
+    EVENT = "event"
+    STATUS = "status"
+    # What may follow, about one entry whose fate the request before did not settle:
+    LOOK_UP = "look_up"  # a create: is there such an instance, and did this very call make it?
+    ALONE = "alone"  # a create that the look-up found no instance of: the answer to a single one is plain
+    RESTART = "restart"  # a create: its instance exists, and the rule says to restart it
+    SIGNAL = "signal"  # a create or an event: an event to an instance that exists by now
+    RENEW = "renew"  # a create: its id is used, it goes under another one
+    LOOK_UP_NEW = "look_up_new"  # the same as LOOK_UP, of that other id
+    START = "start"  # events: their instances do not exist, and are created, one or a batch
 
 
 class Request(NamedTuple):
@@ -32,8 +40,9 @@ class Request(NamedTuple):
 
     kind: Kind
     queue: Queue  # where its entries lie
-    entries: Sequence[Entry]  # of one workflow; exactly one unless ``kind`` is CREATES
+    entries: Sequence[Entry]  # of one workflow; exactly one unless ``kind`` is CREATES or START
     probes: tuple[str | Queue, ...] = ()  # pauses that it tries out
+    other_id: str = ""  # the instance that it is about, where that is not its entry's ``instance_id``
 
     @property
     def target(self) -> str:
@@ -45,6 +54,20 @@ class Request(NamedTuple):
         """The workflow that it goes to, as a name for pauses."""
         return Queue(self.queue.target, self.entries[0].workflow)
 
+    @property
+    def instance_id(self) -> str:
+        """The instance that it is about; the first of them."""
+        return self.other_id or self.entries[0].instance_id
+
+    @property
+    def creations(self) -> int:
+        """How much of the API's creation rate it may use up (restarts count: LIM note 8)."""
+        return len(self.entries) if self.kind in CREATING else 0
+
+
+BATCHES = frozenset({Kind.CREATES, Kind.START})
+CREATING = frozenset({Kind.CREATES, Kind.ALONE, Kind.RESTART, Kind.RENEW, Kind.START})
+
 
 def choose(windows: Mapping[Queue, Window], may_go: Callable[[Queue], bool]) -> Request | None:
     """Take the next request out of the windows: of the highest priority, then the one that has waited longest.
@@ -52,24 +75,28 @@ def choose(windows: Mapping[Queue, Window], may_go: Callable[[Queue], bool]) -> 
     may_go: whether a request to this workflow (target, workflow) may be sent now.
     """
     candidates = (
-        (age, queue, kind, heads)
+        (age, queue, count, heads)
         for queue, window in windows.items()
-        for kind, workflow, heads in _heads(window)
+        for count, workflow, heads in _heads(window)
         if (age := heads.oldest()) is not None and may_go(Queue(queue.target, workflow))
     )
     best = min(candidates, key=lambda candidate: candidate[0], default=None)
     if best is None:
         return None
-    _, queue, kind, heads = best
-    count = BATCH_INSTANCES if kind is Kind.CREATES else 1
-    return Request(kind, queue, heads.pop(count, BATCH_BYTES))
+    _, queue, count, heads = best
+    entries = heads.pop(count, BATCH_BYTES)
+    return Request(_KINDS[Operation(entries[0].operation)], queue, entries)
 
 
-def _heads(window: Window) -> Iterator[tuple[Kind, str, Heads]]:
+_KINDS = {Operation.CREATE: Kind.CREATES, Operation.EVENT: Kind.EVENT, Operation.STATUS: Kind.STATUS}
+
+
+def _heads(window: Window) -> Iterator[tuple[int, str, Heads]]:
+    """How many entries one request may take, of which workflow, from where."""
     for workflow, heads in window.creates.items():
-        yield Kind.CREATES, workflow, heads
+        yield BATCH_INSTANCES, workflow, heads
     for workflow, heads in window.singles.items():
-        yield Kind.SINGLE, workflow, heads
+        yield 1, workflow, heads
 
 
 def operation(request: Request) -> Operation:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter, deque
-from operator import attrgetter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from bridge.call import Operation, Policy
-from bridge.dispatch import batching, outcome
+from bridge.call import IfExists, Operation, Policy
+from bridge.dispatch import batching, generations, outcome, reporting, verdicts
 from bridge.dispatch.batching import Kind, Request
+from bridge.dispatch.following import FollowUps
 from bridge.dispatch.loading import Loader
-from bridge.dispatch.outcome import Failure, Moment, Step
+from bridge.dispatch.outcome import FOLLOWING, HOLDS, Failure, Sight, Step
 from bridge.dispatch.pauses import QUOTA_BLOCK_SECONDS, Pauses
-from bridge.dispatch.sending import Done, LeftOut
+from bridge.dispatch.sending import Done
+from bridge.dispatch.verdicts import Moment
 from bridge.outbox.base import Verdict
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_FACTS = attrgetter("entry.policy", "entry.operation", "verdict", "reason")
-FOUND_DONE = frozenset({"exists", "dropped"})  # delivered without a change at the API; told apart in metrics
+_CREATE = Operation.CREATE.value
 LOOK_UP_EVERY = 20  # requests: looking instances up takes at most this share of the quota, and never stands still
 LONGEST_WAIT_SECONDS = 60.0  # without news; everything that matters wakes the loop
 
@@ -48,6 +48,14 @@ class Clock(NamedTuple):
     random: Callable[[], float]  # uniform in [0, 1)
 
 
+class Ending(NamedTuple):
+    """What becomes of the entries of a request."""
+
+    settlements: list[Settlement]
+    back: list[Entry]  # to the window, to be sent again as they are
+    following: list[Entry]  # of another request
+
+
 class Dispatcher:
     """Sends what the outbox holds, until it is stopped."""
 
@@ -61,7 +69,9 @@ class Dispatcher:
         self._pauses = Pauses()
         self._in_flight: Counter[str] = Counter()  # requests, by target
         self._left_out: set[int] = set()  # seqs of creates that one batch answer did not name
-        self._look_ups: deque[Request] = deque()  # creates that two batch answers did not name
+        self._doubts = FollowUps()  # creates that two batch answers did not name: most likely they exist
+        self._following = FollowUps()
+        self._follows = False  # whether the last request was one of those that follow: they take turns with the others
         self._since_look_up = 0  # requests
         self._wake = asyncio.Event()
         self._stopping: bool | None = None  # None: going. True: end when nothing is ready. False: end at once
@@ -112,18 +122,27 @@ class Dispatcher:
     def _next(self) -> Request | None:
         if self._stopping is False:
             return None
-        request = self._next_look_up() if self._since_look_up >= LOOK_UP_EVERY else None
-        request = request or batching.choose(self._loader.windows, self._may_go) or self._next_look_up()
+        request = self._next_doubt() if self._since_look_up >= LOOK_UP_EVERY else None
+        request = request or self._next_of_two() or self._next_doubt()
         if request is None:
             return None
         self._in_flight[request.target] += 1
         self._since_look_up += 1
         return request._replace(probes=tuple(filter(self._pauses.started, (request.target, request.scope))))
 
-    def _next_look_up(self) -> Request | None:
-        request = next((request for request in self._look_ups if self._may_go(request.scope)), None)
+    def _next_of_two(self) -> Request | None:
+        """What follows other requests, and what is new: each gets every other request where both want one."""
+        following = None if self._follows else self._following.take(self._may_go)
+        self._follows = following is not None
+        if following is None:
+            following = batching.choose(self._loader.windows, self._may_go)
+        if following is None:
+            following = self._following.take(self._may_go)
+        return following
+
+    def _next_doubt(self) -> Request | None:
+        request = self._doubts.take(self._may_go)
         if request is not None:
-            self._look_ups.remove(request)
             self._since_look_up = 0
         return request
 
@@ -140,7 +159,7 @@ class Dispatcher:
             if len(held) < len(request.entries):
                 self._withdraw(request, held)
             if held:
-                going = request._replace(entries=held)
+                going = self._addressed(request._replace(entries=held))
                 await self._conclude(going, await self._lines[request.target].sender.send(going))
         except asyncio.CancelledError:
             self._outbox.back(held)  # cut off: nobody waits for it any more, least of all a withdrawal
@@ -151,98 +170,121 @@ class Dispatcher:
             self._in_flight[request.target] -= 1
             self._wake.set()
 
+    def _addressed(self, request: Request) -> Request:
+        """An event or a status change goes to the newest instance that was made of its id (``if_exists: new``)."""
+        if request.kind not in {Kind.EVENT, Kind.STATUS}:
+            return request
+        instance_id = request.entries[0].instance_id
+        newest = self._outbox.newest(request.scope, instance_id)
+        return request if newest == instance_id else request._replace(other_id=newest)
+
     def _withdraw(self, request: Request, held: Sequence[Entry]) -> None:
         """Leave out entries whose messages another consumer will be given."""
         kept = {entry.seq for entry in held}
         self._loader.windows[request.queue].settled([e for e in request.entries if e.seq not in kept])
 
     async def _conclude(self, request: Request, results: Sequence[tuple[Entry, Result]]) -> None:
-        """Act on what became of each entry: store verdicts, pause, or put back what has none yet."""
+        """Act on what became of each entry: store verdicts, follow up, pause, or put back what has no verdict yet."""
         moment = self._moment(request)
-        settlements: list[Settlement] = []
-        back: list[Entry] = []
+        ending = Ending([], [], [])
         for entry, result in results:
             if isinstance(result, Done):
-                settlements.append(outcome.delivered(entry, result.reason, moment))
-            elif isinstance(result, LeftOut):
-                self._doubt(request, entry, back)
-            elif self._pause(request, outcome.step(entry, result), result, moment):
-                back.append(entry)
+                ending.settlements.append(verdicts.delivered(entry, result.reason, moment))
             else:
-                settlements.append(outcome.settle(entry, result, moment))
-        if any(not isinstance(result, Failure) or outcome.answered(result) for _, result in results):
+                self._decide(request, entry, result, moment, ending)
+        if any(_tells_that_it_works(result) for _, result in results):
             self._works(request)
-        self._outbox.back(back)
-        self._loader.windows[request.queue].put_back(back)
+        self._outbox.back([*ending.back, *ending.following])
+        self._loader.windows[request.queue].put_back(ending.back)
+        await self._store(request, ending.settlements, moment)
+
+    def _decide(self, request: Request, entry: Entry, result: Failure | Sight, moment: Moment, ending: Ending) -> None:
+        """One entry whose call is not simply done: the outcome table says what happens."""
+        failure = result if isinstance(result, Failure) else verdicts.SEEN
+        step = self._step(request, entry, result)
+        if step in FOLLOWING:
+            ending.following.append(entry)
+            self._follow(request, FOLLOWING[step], [entry])
+        elif step is Step.HALVE:
+            ending.following.append(entry)
+            if entry is request.entries[-1]:
+                self._halve(request)
+        elif step is Step.ONCE_MORE:
+            self._left_out.add(entry.seq)
+            ending.back.append(entry)
+        elif step in HOLDS:
+            self._pause(request, step, failure, moment)
+            ending.back.append(entry)
+        else:
+            ending.settlements.append(verdicts.settle(step, entry, failure, moment))
+
+    def _step(self, request: Request, entry: Entry, result: Failure | Sight) -> Step:
+        known = result.meaning if isinstance(result, Failure) else result
+        step = outcome.step(request.kind, known, Policy.decode(entry.policy))
+        if step is Step.ONCE_MORE and entry.seq in self._left_out:
+            return Step.LOOK_UP
+        return Step.DEAD if step is Step.HALVE and len(request.entries) == 1 else step
+
+    def _follow(self, request: Request, kind: Kind, entries: Sequence[Entry]) -> None:
+        """The next request about these entries; a mere doubt waits until there is little else to do."""
+        other_id = generations.other_id(entries[0]) if kind in {Kind.RENEW, Kind.LOOK_UP_NEW} else ""
+        doubt = kind is Kind.LOOK_UP and Policy.decode(entries[0].policy).if_exists is IfExists.SKIP
+        (self._doubts if doubt else self._following).add(Request(kind, request.queue, entries, (), other_id))
+
+    def _halve(self, request: Request) -> None:
+        """One bad element fails the whole batch (WAPI): in halves until it stands alone, the others go through."""
+        middle = len(request.entries) // 2
+        self._follow(request, request.kind, request.entries[:middle])
+        self._follow(request, request.kind, request.entries[middle:])
+
+    async def _store(self, request: Request, settlements: Sequence[Settlement], moment: Moment) -> None:
         if self._left_out:
             self._left_out.difference_update([settlement.entry.seq for settlement in settlements])
         if settlements:
-            await self._loader.settle(request.queue, settlements)
-            await self._after(request, settlements, moment)
+            await self._loader.settle(request.queue, _renewed(request, settlements))
+        await self._unpark(request, settlements)
+        if settlements:
+            reporting.settled(self._metrics, request, settlements, moment.now_ms)
 
     def _moment(self, request: Request) -> Moment:
         now_ms = self._clock.now_ms()
         going_ms = (self._pauses.going_since_ms(scope, now_ms) for scope in (request.target, request.scope))
         return Moment(now_ms, max(self._started_ms, *going_ms), self._clock.random)
 
-    def _doubt(self, request: Request, entry: Entry, back: list[Entry]) -> None:
-        """A create that a batch answer did not name rides once more; then its instance is looked up."""
-        if entry.seq in self._left_out:
-            self._left_out.discard(entry.seq)
-            self._outbox.back([entry])
-            self._look_ups.append(Request(Kind.LOOK_UP, request.queue, [entry]))
-        else:
-            self._left_out.add(entry.seq)
-            back.append(entry)
-
-    def _pause(self, request: Request, step: Step, failure: Failure, moment: Moment) -> bool:
-        """Pause what this failure is about; returns whether it is about more than the call itself."""
-        if step is Step.HOLD_WORKFLOW:
-            started = self._pauses.hold(request.scope, failure.reason, moment.now_ms)
-        elif step is Step.HOLD_TARGET:
-            started = self._pauses.hold(request.target, failure.reason, moment.now_ms)
-        elif step is Step.HOLD_QUOTA:
-            seconds = failure.retry_after_seconds or QUOTA_BLOCK_SECONDS
-            started = self._pauses.hold(request.target, failure.reason, moment.now_ms, seconds)
-        else:
-            return False
-        if started:
+    def _pause(self, request: Request, step: Step, failure: Failure, moment: Moment) -> None:
+        """Pause what this failure is about."""
+        scope = request.scope if step is Step.HOLD_WORKFLOW else request.target
+        seconds = (failure.retry_after_seconds or QUOTA_BLOCK_SECONDS) if step is Step.HOLD_QUOTA else None
+        if self._pauses.hold(scope, failure.reason, moment.now_ms, seconds):
             log.warning("paused", target=request.target, workflow=request.scope.workflow, reason=failure.reason,
                         detail=failure.detail)  # fmt: skip
-        return True
 
     def _works(self, request: Request) -> None:
         for scope in request.probes:
             if self._pauses.probed(scope, self._clock.now_ms(), works=True):
                 log.info("resumed", target=request.target, workflow=request.scope.workflow)
 
-    async def _after(self, request: Request, settlements: Sequence[Settlement], moment: Moment) -> None:
-        """Wake events that wait for instances that now exist; count."""
-        if self._outbox.next_due_ms() is not None:  # something is parked, perhaps for one of these
-            lanes = [s.entry.lane_key for s in settlements if _created(s)]
-            await self._outbox.unpark(request.queue, lanes)
-        self._metrics.delivered(_counts(settlements))
-        done = [s.entry.timestamp_ms for s in settlements if s.verdict is Verdict.DELIVERED]
-        self._metrics.end_to_end(batching.operation(request), [(moment.now_ms - at_ms) / 1000 for at_ms in done])
-        dead = Counter(_rule_and_reason(s) for s in settlements if s.verdict is Verdict.DEAD)
-        if dead:
-            self._metrics.dead_lettered(dead)
-            log.warning("calls_dead_lettered", target=request.target, workflow=request.scope.workflow,
-                        count=dead.total(), detail=settlements[-1].detail)  # fmt: skip
+    async def _unpark(self, request: Request, settlements: Sequence[Settlement]) -> None:
+        """Wake what waits for instances that now exist."""
+        if self._outbox.next_due_ms() is None:  # nothing is parked
+            return
+        made = [s.entry for s in settlements if s.verdict is Verdict.DELIVERED and s.entry.operation == _CREATE]
+        if request.kind is Kind.START:
+            made += request.entries
+        lanes = defaultdict(set)
+        for entry in made:
+            lanes[entry.queue].add(entry.lane_key)
+            lanes[request.scope].add(entry.instance_id)  # events without a lane of their own
+        for queue, keys in lanes.items():
+            await self._outbox.unpark(queue, list(keys))
 
 
-def _created(settlement: Settlement) -> bool:
-    return settlement.verdict is Verdict.DELIVERED and settlement.entry.operation == Operation.CREATE
+def _tells_that_it_works(result: Result) -> bool:
+    return not isinstance(result, Failure) or outcome.answered(result)
 
 
-def _rule_and_reason(settlement: Settlement) -> tuple[str, str]:
-    return Policy.decode(settlement.entry.policy).rule, settlement.reason
-
-
-def _counts(settlements: Sequence[Settlement]) -> Mapping[tuple[str, str, str], int]:
-    """Number of settlements by rule, operation and outcome: the verdict, or "exists" for a create that was no news."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    for (policy, operation, verdict, reason), number in Counter(map(_FACTS, settlements)).items():
-        result = reason if reason in FOUND_DONE else verdict.value
-        counts[Policy.decode(policy).rule, operation, result] += number
-    return counts
+def _renewed(request: Request, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
+    """The same, with the id of an instance that was made under another than its call's own."""
+    if not request.other_id or request.kind not in {Kind.RENEW, Kind.LOOK_UP_NEW}:
+        return settlements
+    return [s._replace(generation=request.other_id) if s.verdict is Verdict.DELIVERED else s for s in settlements]

@@ -5,38 +5,113 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridge.call import IfMissing, Operation, Policy
+from bridge.call import IfExists, IfMissing, Policy
 from bridge.cloudflare.responses import Meaning
-from bridge.dispatch.retry import CALLS, PROBES
-from bridge.outbox.base import Entry, Settlement, Verdict
+from bridge.dispatch.batching import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+
+class Sight(StrEnum):
+    """What an answer shows beside an error's ``Meaning``."""
+
+    DONE = "done"  # carried out
+    LEFT_OUT = "left_out"  # a batch answer does not name this id: most likely it exists, but nobody said so
+    OWN = "own"  # the instance exists, and an earlier attempt of this very call made it
+    FOREIGN = "foreign"  # the instance exists, and something else made it
 
 
 class Step(StrEnum):
     """What to do with a call whose request has ended."""
 
     DELIVERED = "delivered"
-    RETRY = "retry"
-    MISSING = "missing"  # as the rule's ``if_missing`` says
-    UNKNOWN = "unknown"  # it may have been done: as the operation allows
+    DROPPED = "dropped"  # delivered, in that the rule wants no more
+    RETRY = "retry"  # from its first request on: every one before it is found done, or is safe to repeat
+    PARK = "park"
+    RESEND = "resend"  # an event that may have arrived: RETRY, or DEAD by ``on_unknown``
     DEAD = "dead"
+    ONCE_MORE = "once_more"  # in the next batch; the second time LOOK_UP
+    HALVE = "halve"  # a batch: one bad element fails all of it, so it goes on in two; of one alone: DEAD
     HOLD_WORKFLOW = "hold_workflow"  # not the call's fault: it stays first, its workflow pauses
     HOLD_TARGET = "hold_target"  # the same for everything on the token
     HOLD_QUOTA = "hold_quota"  # the same, for as long as the API says
+    # One more request about this call:
+    LOOK_UP = "look_up"
+    ALONE = "alone"
+    RESTART = "restart"
+    SIGNAL = "signal"
+    RENEW = "renew"
+    LOOK_UP_NEW = "look_up_new"
+    START = "start"
 
 
-_CREATE, _EVENT, _STATUS = Operation.CREATE, Operation.EVENT, Operation.STATUS
-TABLE: Mapping[Meaning, Mapping[Operation, Step]] = {
-    Meaning.EXISTS: {_CREATE: Step.DELIVERED, _EVENT: Step.DEAD, _STATUS: Step.DEAD},
-    Meaning.INSTANCE_MISSING: {_CREATE: Step.DEAD, _EVENT: Step.MISSING, _STATUS: Step.MISSING},
-    Meaning.CANNOT_TERMINATE: {_CREATE: Step.DEAD, _EVENT: Step.DEAD, _STATUS: Step.DELIVERED},
-    Meaning.WORKFLOW_MISSING: dict.fromkeys(Operation, Step.HOLD_WORKFLOW),
-    Meaning.UNAUTHORIZED: dict.fromkeys(Operation, Step.HOLD_TARGET),
-    Meaning.RATE_LIMITED: dict.fromkeys(Operation, Step.HOLD_QUOTA),
-    Meaning.UNKNOWN: dict.fromkeys(Operation, Step.UNKNOWN),
-    Meaning.REJECTED: dict.fromkeys(Operation, Step.DEAD),
+FOLLOWING = {
+    Step.LOOK_UP: Kind.LOOK_UP,
+    Step.ALONE: Kind.ALONE,
+    Step.RESTART: Kind.RESTART,
+    Step.SIGNAL: Kind.SIGNAL,
+    Step.RENEW: Kind.RENEW,
+    Step.LOOK_UP_NEW: Kind.LOOK_UP_NEW,
+    Step.START: Kind.START,
+}
+HOLDS = frozenset({Step.HOLD_WORKFLOW, Step.HOLD_TARGET, Step.HOLD_QUOTA})
+
+Known = Meaning | Sight
+Cell = Step | dict[IfExists, Step] | dict[IfMissing, Step]  # a step, or what the rule makes of it
+
+
+def _by_if_exists(skip: Step, other: Step) -> dict[IfExists, Step]:
+    return {word: skip if word is IfExists.SKIP else other for word in IfExists}
+
+
+_USED = _by_if_exists(Step.DELIVERED, Step.LOOK_UP)
+_USED_STILL = _by_if_exists(Step.DELIVERED, Step.RETRY)  # and not found just before: what is read lags behind
+_LEFT_OUT = _by_if_exists(Step.ONCE_MORE, Step.LOOK_UP)
+_FOREIGN = {
+    IfExists.SKIP: Step.DELIVERED,
+    IfExists.FAIL: Step.DEAD,
+    IfExists.RESTART: Step.RESTART,
+    IfExists.EVENT: Step.SIGNAL,
+    IfExists.NEW: Step.RENEW,
+}
+_MISSING = {
+    IfMissing.WAIT: Step.PARK,
+    IfMissing.CREATE: Step.START,
+    IfMissing.DROP: Step.DROPPED,
+    IfMissing.DEAD_LETTER: Step.DEAD,
+}
+
+
+def _row(answers: Mapping[Known, Cell], *, unknown: Step = Step.RETRY, rejected: Step = Step.DEAD) -> dict[Known, Cell]:
+    """A row with what is the same in all of them. An answer that makes no sense to a request is final for it."""
+    return {
+        **dict.fromkeys(Meaning, Step.DEAD),
+        Meaning.WORKFLOW_MISSING: Step.HOLD_WORKFLOW,
+        Meaning.UNAUTHORIZED: Step.HOLD_TARGET,
+        Meaning.RATE_LIMITED: Step.HOLD_QUOTA,
+        Meaning.UNKNOWN: unknown,
+        Meaning.REJECTED: rejected,
+        **answers,
+    }
+
+
+_DONE: dict[Known, Cell] = {Sight.DONE: Step.DELIVERED}
+_GONE: dict[Known, Cell] = {Meaning.INSTANCE_MISSING: Step.RETRY}  # it was there a moment ago
+
+TABLE: Mapping[Kind, Mapping[Known, Cell]] = {
+    Kind.CREATES: _row(_DONE | {Meaning.EXISTS: _USED, Sight.LEFT_OUT: _LEFT_OUT}, rejected=Step.HALVE),
+    Kind.EVENT: _row(_DONE | {Meaning.INSTANCE_MISSING: _MISSING}, unknown=Step.RESEND),
+    Kind.STATUS: _row(_DONE | {Meaning.INSTANCE_MISSING: _MISSING, Meaning.CANNOT_TERMINATE: Step.DELIVERED}),
+    Kind.LOOK_UP: _row({Sight.OWN: Step.DELIVERED, Sight.FOREIGN: _FOREIGN, Meaning.INSTANCE_MISSING: Step.ALONE}),
+    Kind.ALONE: _row(_DONE | {Meaning.EXISTS: _USED_STILL}),
+    Kind.RESTART: _row(_DONE | _GONE),
+    Kind.SIGNAL: _row(_DONE | _GONE, unknown=Step.RESEND),
+    Kind.RENEW: _row(_DONE | {Meaning.EXISTS: Step.LOOK_UP_NEW}),
+    Kind.LOOK_UP_NEW: _row(_GONE | {Sight.OWN: Step.DELIVERED, Sight.FOREIGN: Step.DEAD}),
+    Kind.START: _row(
+        {Sight.DONE: Step.SIGNAL, Sight.LEFT_OUT: Step.SIGNAL, Meaning.EXISTS: Step.SIGNAL}, rejected=Step.HALVE
+    ),
 }
 
 
@@ -47,14 +122,7 @@ class Failure(NamedTuple):
     reason: str  # a bounded label for metrics: the meaning, or "timeout", "connect" …
     detail: str  # for people
     retry_after_seconds: float | None = None
-
-
-class Moment(NamedTuple):
-    """When and under which circumstances a decision is made."""
-
-    now_ms: int
-    going_ms: int  # since when calls there can be made: waiting while nobody could try is not held against a call
-    random: Callable[[], float]
+    code: int = 0  # the API's; 0 where it gave none
 
 
 def answered(failure: Failure) -> bool:
@@ -67,60 +135,9 @@ def answered(failure: Failure) -> bool:
     }
 
 
-def step(entry: Entry, failure: Failure) -> Step:
-    """Look the failure up for this call's operation."""
-    return TABLE[failure.meaning][Operation(entry.operation)]
-
-
-def delivered(entry: Entry, reason: str, moment: Moment) -> Settlement:
-    """The API has it."""
-    # By position and past the class's own constructor: one is made per call, and this is three times as fast.
-    return tuple.__new__(Settlement, (entry, Verdict.DELIVERED, reason, "", 0, moment.now_ms, True))
-
-
-def settle(entry: Entry, failure: Failure, moment: Moment) -> Settlement:
-    """The verdict on a call that failed by itself, that is with a step that holds nothing up."""
-    policy = Policy.decode(entry.policy)
-    decide = {Step.DELIVERED: _done, Step.MISSING: _missing, Step.UNKNOWN: _unknown, Step.RETRY: _retry}
-    return decide.get(step(entry, failure), _dead)(entry, policy, failure, moment)
-
-
-def _done(entry: Entry, _: Policy, failure: Failure, moment: Moment) -> Settlement:
-    return delivered(entry, failure.reason, moment)
-
-
-def _dead(entry: Entry, _: Policy, failure: Failure, moment: Moment) -> Settlement:
-    return Settlement(entry, Verdict.DEAD, failure.reason, failure.detail, settled_ms=moment.now_ms)
-
-
-def _unknown(entry: Entry, policy: Policy, failure: Failure, moment: Moment) -> Settlement:
-    """A create or a status change is safe to repeat; an event only where the rule says so."""
-    if entry.operation == Operation.EVENT and not policy.resend_unknown:
-        return _dead(entry, policy, failure._replace(reason="unknown_outcome"), moment)
-    return _retry(entry, policy, failure, moment)
-
-
-def _retry(entry: Entry, policy: Policy, failure: Failure, moment: Moment) -> Settlement:
-    attempt = entry.attempts + 1
-    if policy.max_attempts and attempt >= policy.max_attempts:
-        return _dead(entry, policy, failure._replace(reason="max_attempts"), moment)
-    if _waited_seconds(entry, moment) >= policy.give_up_after_seconds:
-        return _dead(entry, policy, failure._replace(reason="expired"), moment)
-    at_ms = moment.now_ms + CALLS.wait_ms(attempt, moment.random)
-    return Settlement(entry, Verdict.RETRY, failure.reason, failure.detail, at_ms, moment.now_ms)
-
-
-def _missing(entry: Entry, policy: Policy, failure: Failure, moment: Moment) -> Settlement:
-    if policy.if_missing == IfMissing.DROP:
-        return delivered(entry, "dropped", moment)
-    left_seconds = policy.wait_seconds - _waited_seconds(entry, moment)
-    if policy.if_missing != IfMissing.WAIT or left_seconds <= 0:
-        return _dead(entry, policy, failure, moment)
-    probe_ms = int(PROBES.bound_seconds(entry.attempts + 1) * (0.5 + moment.random() / 2) * 1000)
-    at_ms = moment.now_ms + min(probe_ms, int(left_seconds * 1000) + 1)
-    return Settlement(entry, Verdict.PARK, failure.reason, failure.detail, at_ms, moment.now_ms)
-
-
-def _waited_seconds(entry: Entry, moment: Moment) -> float:
-    due_ms = max(entry.arrived_ms, entry.not_before_ms, moment.going_ms)
-    return (moment.now_ms - due_ms) / 1000
+def step(kind: Kind, known: Known, policy: Policy) -> Step:
+    """Look an answer up, for a call whose rule has this policy."""
+    cell = TABLE[kind][known]
+    if isinstance(cell, Step):
+        return cell
+    return next(found for word, found in cell.items() if word in (policy.if_exists, policy.if_missing))

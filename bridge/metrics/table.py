@@ -15,7 +15,7 @@ _BUCKETS = {
     "batch_size_calls": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 80.0, 99.0, 100.0),
 }
 
-OUTCOMES = ("delivered", "exists", "dropped", "retry", "park", "dead")
+OUTCOMES = ("delivered", "exists", "restarted", "signalled", "renewed", "dropped", "retry", "park", "dead")
 OPERATIONS = ("create", "event", "status")
 
 

@@ -74,6 +74,11 @@ class Entry(NamedTuple):
         return Queue(self.target, "" if self.lane else self.workflow)
 
     @property
+    def scope(self) -> Queue:
+        """The workflow that it is about."""
+        return Queue(self.target, self.workflow)
+
+    @property
     def lane_key(self) -> str:
         """The order key within the queue."""
         return self.lane or self.instance_id
@@ -130,6 +135,8 @@ class Settlement(NamedTuple):
     at_ms: int = 0  # RETRY, PARK: due then
     settled_ms: int = 0
     attempted: bool = True  # False: does not count as an attempt (a quota block, a pause)
+    code: int = 0  # of the API's refusal; 0 where there was none
+    generation: str = ""  # DELIVERED: the id of the instance that was made, where it is not the entry's own
 
 
 class Depth(NamedTuple):
@@ -200,6 +207,9 @@ class Outbox(Positions, Protocol):
 
     async def unpark(self, queue: Queue, lane_keys: Sequence[str]) -> None:
         """What is parked in these lanes is due now."""
+
+    def newest(self, workflow: Queue, instance_id: str) -> str:
+        """The id of the newest instance that was made of this id (``Settlement.generation``); itself where of none."""
 
     async def wait_for_work(self) -> None:
         """Return when entries were added or became due since the last call; at once if they already were."""

@@ -122,6 +122,18 @@ UPDATE originals SET refs = refs - ? WHERE number = ?
 -- name: delete_originals
 DELETE FROM originals WHERE refs <= 0 AND number IN (SELECT value FROM json_each(?))
 
+-- name: renewed
+SELECT DISTINCT target, workflow FROM generations
+
+-- name: newest
+SELECT newest FROM generations WHERE target = ? AND workflow = ? AND instance_id = ?
+
+-- name: store_newest
+INSERT OR REPLACE INTO generations (target, workflow, instance_id, newest) VALUES (?, ?, ?, ?)
+
+-- name: forget_newest
+DELETE FROM generations WHERE target = ? AND workflow = ? AND instance_id = ?
+
 -- name: whole_entry
 SELECT {row} FROM entries WHERE seq = ?
 

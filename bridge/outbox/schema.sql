@@ -89,6 +89,15 @@ CREATE TABLE originals (
     message_rest BLOB NOT NULL
 );
 
+-- Under which id the newest instance was made of an id that was used (`if_exists: new`).
+CREATE TABLE generations (
+    target TEXT NOT NULL,
+    workflow TEXT NOT NULL,
+    instance_id TEXT NOT NULL,
+    newest TEXT NOT NULL,
+    PRIMARY KEY (target, workflow, instance_id)
+) WITHOUT ROWID;
+
 -- The last stored message of each partition (last_offset), and what the broker was last told (committed: the next offset).
 CREATE TABLE positions (
     source TEXT NOT NULL,

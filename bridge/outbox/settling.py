@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from bridge.outbox.base import Settlement, Verdict
+from bridge.outbox.base import Queue, Settlement, Verdict
 from bridge.outbox.lanes import PARK, RETRY
 from bridge.outbox.rows import ENTRY_SIZE, Death, body_of, dead_entry_row, entries_of, is_shared
 from bridge.outbox.sql import QUERIES
@@ -44,6 +44,8 @@ class Settling:
         gone = by_verdict.pop(Verdict.DELIVERED, {})
         if dead:
             self._bury(dead.values())
+        if gone and (self._state.renewed or any([settlement[8] for settlement in gone.values()])):  # noqa: C419  faster
+            self._note_generations(gone.values())
         if gone or dead:
             self._remove(sorted({*gone, *dead}))
         for verdict, some in by_verdict.items():
@@ -118,6 +120,19 @@ class Settling:
         return dead_entry_row(
             entry, original, Death(settlement.reason, settlement.detail, attempts, settlement.settled_ms)
         )
+
+    def _note_generations(self, settlements: Iterable[Settlement]) -> None:
+        """Instances under another id than their call's become the newest; a new one under its own id ends that."""
+        renewed, created = [], []
+        for settlement in settlements:
+            name = (*settlement.entry.scope, settlement.entry.instance_id)
+            if settlement.generation:
+                renewed.append((*name, settlement.generation))
+            elif settlement.reason == "created":
+                created.append(name)
+        self._connection.executemany(QUERIES["forget_newest"], created)
+        self._connection.executemany(QUERIES["store_newest"], renewed)
+        self._state.renew(Queue(target, workflow) for target, workflow, *_ in renewed)
 
     # --- later -------------------------------------------------------------------------------------------------------
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bridge.errors import OutboxError
 from bridge.outbox.base import Depth, Entry, Intake, Queue, Receipt, Settlement, Verdict
-from bridge.outbox.file import FileLock, connect, connect_reader, corrupt, is_corrupt, prepare
-from bridge.outbox.later import Page, queue_range
+from bridge.outbox.file import FileLock, connect, corrupt, is_corrupt, prepare
+from bridge.outbox.later import Page
+from bridge.outbox.reader import Reader
 from bridge.outbox.receipts import FutureReceipt, fail
 from bridge.outbox.rows import entries_of
-from bridge.outbox.sql import QUERIES
 from bridge.outbox.state import EMPTY
 from bridge.outbox.store import Store
 from bridge.outbox.wakeup import Wakeup
@@ -59,7 +59,7 @@ class SqliteOutbox:
         self._snapshot: Snapshot = EMPTY
         self._running = False  # the writer and the reader are there
         self._writer: Writer
-        self._reader: sqlite3.Connection
+        self._reader: Reader
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ class SqliteOutbox:
         self._lock.acquire()
         try:
             store = await asyncio.to_thread(self._open_store)
-            self._reader = connect_reader(path)
+            self._reader = Reader(path)
         except BaseException:
             self._lock.release()
             raise
@@ -190,10 +190,9 @@ class SqliteOutbox:
             return ()
         if number in self._snapshot.held or self._unsettled[number] or self._looking:
             return await self._pending_of_held(number, after, limit)
-        try:
-            rows = self._reader.execute(QUERIES["pending"], (*queue_range(number, after), limit)).fetchall()
-        except sqlite3.Error:
-            return await self._pending_of_held(number, after, limit)  # the writer knows what to do about it
+        rows = self._reader.pending(number, after, limit)
+        if rows is None:
+            return await self._pending_of_held(number, after, limit)
         reached = rows[-1][0] if rows else after
         self._read[number] = max(self._read.get(number, 0), reached)
         return entries_of(rows, self._snapshot.shapes)
@@ -251,6 +250,12 @@ class SqliteOutbox:
         number = self._snapshot.numbers.get(queue)
         if number is not None and (number in self._snapshot.held or self._unsettled[number]):
             await self._ask(lambda store: store.unpark(number, lane_keys))
+
+    def newest(self, workflow: Queue, instance_id: str) -> str:
+        """See Outbox: one seek, and only where there is any."""
+        if workflow not in self._snapshot.renewed:
+            return instance_id
+        return self._reader.newest(workflow, instance_id) or instance_id
 
     async def wait_for_work(self) -> None:
         """See Outbox."""

@@ -36,11 +36,12 @@ class Snapshot(NamedTuple):
     later: int
     dead: int
     bytes_used: int  # 0 unless it is asked for
+    renewed: frozenset[Queue]  # workflows of which some instance has a newer one under another id
     gained: bool  # entries became ready by this transaction
     oldest_ms: int  # arrival of the oldest entry; 0 when there is none
 
 
-EMPTY = Snapshot({}, {}, (), frozenset(), None, 0, 0, 0, 0, gained=False, oldest_ms=0)
+EMPTY = Snapshot({}, {}, (), frozenset(), None, 0, 0, 0, 0, frozenset(), gained=False, oldest_ms=0)
 
 
 class _QueueState:
@@ -95,6 +96,7 @@ class State:
             self._adopt_shape(number, (*shape,))
         self._stored_meta: dict[str, int] = dict(self._connection.execute(QUERIES["meta"]).fetchall())
         self._meta = self._stored_meta.copy()
+        self.renewed = frozenset(Queue(*name) for name in self._connection.execute(QUERIES["renewed"]).fetchall())
         last = self._connection.execute(QUERIES["last_original"]).fetchone()[0]
         self.next_original = count(last + 1).__next__
         (self.given,) = self._connection.execute("SELECT count(*) FROM later WHERE given = 1").fetchone()
@@ -160,6 +162,10 @@ class State:
         """So many dead letters were written."""
         self._meta["dead"] += many
 
+    def renew(self, workflows: Iterable[Queue]) -> None:
+        """Of these workflows some instance has a newer one."""
+        self.renewed |= frozenset(workflows)
+
     @property
     def rows_later(self) -> int:
         """Rows of ``later``, given ones included."""
@@ -198,6 +204,7 @@ class State:
             later=self.rows_later - self.given,
             dead=self._meta["dead"],
             bytes_used=self._bytes_used() if count_bytes else 0,
+            renewed=self.renewed,
             gained=gained,
             oldest_ms=self._oldest_ms(),
         )

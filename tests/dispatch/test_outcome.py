@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from bridge.call import IfMissing, Operation, Policy
+from bridge.call import IfExists, IfMissing, Operation, Policy
 from bridge.cloudflare.responses import Meaning
-from bridge.dispatch.outcome import TABLE, Failure, Moment, Step, settle, step
+from bridge.dispatch.batching import Kind
+from bridge.dispatch.outcome import TABLE, Failure, Sight, Step, step
+from bridge.dispatch.verdicts import Moment, settle
 from bridge.outbox.base import Verdict
 from tests.dispatch.entries import entry
 
@@ -16,34 +18,72 @@ def failure(meaning: Meaning, retry_after_seconds: float | None = None) -> Failu
     return Failure(meaning, meaning.value, "what the API said", retry_after_seconds)
 
 
-def test_every_meaning_has_a_step_for_every_operation() -> None:
-    """No answer of the API is left without a decision."""
-    assert {meaning: set(steps) for meaning, steps in TABLE.items()} == {m: set(Operation) for m in Meaning}
+def test_every_answer_has_a_step_for_every_request() -> None:
+    """No answer of the API is left without a decision, and none of a rule's words without a step."""
+    assert set(TABLE) == set(Kind)
+    for row in TABLE.values():
+        assert set(Meaning) <= set(row)
+        for cell in row.values():
+            assert isinstance(cell, Step) or set(cell) in ({*IfExists}, {*IfMissing})
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_what_is_not_the_calls_fault_holds_and_buries_nothing(kind: Kind) -> None:
+    """A missing workflow, a refused token and a used up quota stop every request alike."""
+    steps = [step(kind, m, Policy("r")) for m in (Meaning.WORKFLOW_MISSING, Meaning.UNAUTHORIZED, Meaning.RATE_LIMITED)]
+    assert steps == [Step.HOLD_WORKFLOW, Step.HOLD_TARGET, Step.HOLD_QUOTA]
 
 
 @pytest.mark.parametrize(
-    ("meaning", "operation", "expected"),
+    ("if_exists", "used", "foreign"),
     [
-        (Meaning.EXISTS, Operation.CREATE, Step.DELIVERED),
-        (Meaning.INSTANCE_MISSING, Operation.EVENT, Step.MISSING),
-        (Meaning.INSTANCE_MISSING, Operation.STATUS, Step.MISSING),
-        (Meaning.CANNOT_TERMINATE, Operation.STATUS, Step.DELIVERED),
-        (Meaning.WORKFLOW_MISSING, Operation.CREATE, Step.HOLD_WORKFLOW),
-        (Meaning.UNAUTHORIZED, Operation.EVENT, Step.HOLD_TARGET),
-        (Meaning.RATE_LIMITED, Operation.CREATE, Step.HOLD_QUOTA),
-        (Meaning.UNKNOWN, Operation.CREATE, Step.UNKNOWN),
-        (Meaning.REJECTED, Operation.CREATE, Step.DEAD),
-        (Meaning.REJECTED, Operation.EVENT, Step.DEAD),
+        (IfExists.SKIP, Step.DELIVERED, Step.DELIVERED),
+        (IfExists.FAIL, Step.LOOK_UP, Step.DEAD),
+        (IfExists.RESTART, Step.LOOK_UP, Step.RESTART),
+        (IfExists.EVENT, Step.LOOK_UP, Step.SIGNAL),
+        (IfExists.NEW, Step.LOOK_UP, Step.RENEW),
     ],
 )
-def test_the_table(meaning: Meaning, operation: Operation, expected: Step) -> None:
+def test_a_used_id(if_exists: IfExists, used: Step, foreign: Step) -> None:
+    """Only ``skip`` needs no look at whose the instance is; an instance of its own is always enough."""
+    policy = Policy("r", if_exists=if_exists)
+    assert step(Kind.CREATES, Meaning.EXISTS, policy) is used
+    assert step(Kind.LOOK_UP, Sight.FOREIGN, policy) is foreign
+    assert step(Kind.LOOK_UP, Sight.OWN, policy) is Step.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("kind", "known", "expected"),
+    [
+        (Kind.EVENT, Meaning.INSTANCE_MISSING, Step.PARK),
+        (Kind.STATUS, Meaning.INSTANCE_MISSING, Step.PARK),
+        (Kind.STATUS, Meaning.CANNOT_TERMINATE, Step.DELIVERED),
+        (Kind.CREATES, Meaning.UNKNOWN, Step.RETRY),
+        (Kind.EVENT, Meaning.UNKNOWN, Step.RESEND),
+        (Kind.CREATES, Meaning.REJECTED, Step.HALVE),
+        (Kind.CREATES, Sight.LEFT_OUT, Step.ONCE_MORE),
+        (Kind.EVENT, Meaning.REJECTED, Step.DEAD),
+        (Kind.LOOK_UP, Meaning.INSTANCE_MISSING, Step.ALONE),
+        (Kind.START, Meaning.EXISTS, Step.SIGNAL),
+        (Kind.START, Sight.LEFT_OUT, Step.SIGNAL),
+        (Kind.SIGNAL, Meaning.INSTANCE_MISSING, Step.RETRY),
+    ],
+)
+def test_the_table(kind: Kind, known: Meaning | Sight, expected: Step) -> None:
     """Each answer leads to the step that the outcome table names."""
-    assert step(entry(1, operation=operation), failure(meaning)) is expected
+    assert step(kind, known, Policy("r")) is expected
+
+
+def test_a_missing_instance_may_be_started() -> None:
+    """The rule's word decides what an absent instance means."""
+    policies = [Policy("r", if_missing=word) for word in (IfMissing.CREATE, IfMissing.DROP, IfMissing.DEAD_LETTER)]
+    steps = [step(Kind.EVENT, Meaning.INSTANCE_MISSING, policy) for policy in policies]
+    assert steps == [Step.START, Step.DROPPED, Step.DEAD]
 
 
 def test_an_unknown_create_is_tried_again_with_the_same_id() -> None:
     """A time-out of a create is a retry with full jitter: half of the bound for a random number of one half."""
-    verdict = settle(entry(1, arrived_ms=NOW_MS, attempts=2), failure(Meaning.UNKNOWN), MOMENT)
+    verdict = settle(Step.RETRY, entry(1, arrived_ms=NOW_MS, attempts=2), failure(Meaning.UNKNOWN), MOMENT)
     assert (verdict.verdict, verdict.at_ms) == (Verdict.RETRY, NOW_MS + 1000)
 
 
@@ -51,32 +91,18 @@ def test_an_unknown_event_is_resent_unless_the_rule_forbids_it() -> None:
     """Repeating an event may satisfy the next wait; a rule can choose the dead letters instead."""
     resend = entry(1, operation=Operation.EVENT, arrived_ms=NOW_MS)
     careful = resend._replace(policy=Policy("r", resend_unknown=False).encode())
-    assert settle(resend, failure(Meaning.UNKNOWN), MOMENT).verdict is Verdict.RETRY
-    dead = settle(careful, failure(Meaning.UNKNOWN), MOMENT)
+    assert settle(Step.RESEND, resend, failure(Meaning.UNKNOWN), MOMENT).verdict is Verdict.RETRY
+    dead = settle(Step.RESEND, careful, failure(Meaning.UNKNOWN), MOMENT)
     assert (dead.verdict, dead.reason) == (Verdict.DEAD, "unknown_outcome")
-
-
-@pytest.mark.parametrize(
-    ("if_missing", "verdict"),
-    [
-        (IfMissing.WAIT, Verdict.PARK),
-        (IfMissing.DROP, Verdict.DELIVERED),
-        (IfMissing.DEAD_LETTER, Verdict.DEAD),
-    ],
-)
-def test_an_absent_instance(if_missing: IfMissing, verdict: Verdict) -> None:
-    """The rule says what becomes of an event whose instance does not exist."""
-    event = entry(1, operation=Operation.EVENT, arrived_ms=NOW_MS, policy=Policy("r", if_missing=if_missing).encode())
-    assert settle(event, failure(Meaning.INSTANCE_MISSING), MOMENT).verdict is verdict
 
 
 def test_parking_ends() -> None:
     """An event that has waited as long as its rule allows is a dead letter, and is probed once just then."""
     policy = Policy("r", wait_seconds=10).encode()
     waiting = entry(1, operation=Operation.EVENT, arrived_ms=NOW_MS - 9_500, attempts=20, policy=policy)
-    parked = settle(waiting, failure(Meaning.INSTANCE_MISSING), MOMENT)
+    parked = settle(Step.PARK, waiting, failure(Meaning.INSTANCE_MISSING), MOMENT)
     assert (parked.verdict, parked.at_ms) == (Verdict.PARK, NOW_MS + 501)
-    expired = settle(waiting._replace(arrived_ms=NOW_MS - 10_000), failure(Meaning.INSTANCE_MISSING), MOMENT)
+    expired = settle(Step.PARK, waiting._replace(arrived_ms=NOW_MS - 10_000), failure(Meaning.INSTANCE_MISSING), MOMENT)
     assert (expired.verdict, expired.reason) == (Verdict.DEAD, "instance_missing")
 
 
@@ -84,12 +110,12 @@ def test_time_in_which_nobody_could_try_does_not_count() -> None:
     """After two days of downtime a call is tried, and retried, before it is given up."""
     old = entry(1, arrived_ms=0)
     moment = Moment(now_ms=172_800_000, going_ms=172_790_000, random=lambda: 0.5)
-    assert settle(old, failure(Meaning.UNKNOWN), moment).verdict is Verdict.RETRY
+    assert settle(Step.RETRY, old, failure(Meaning.UNKNOWN), moment).verdict is Verdict.RETRY
 
 
 def test_giving_up() -> None:
     """Time and number of attempts are both bounded by the rule."""
     old = entry(1, arrived_ms=NOW_MS - 60_000, policy=Policy("r", give_up_after_seconds=60).encode())
-    assert settle(old, failure(Meaning.UNKNOWN), MOMENT).reason == "expired"
+    assert settle(Step.RETRY, old, failure(Meaning.UNKNOWN), MOMENT).reason == "expired"
     tired = entry(1, arrived_ms=NOW_MS, attempts=2, policy=Policy("r", max_attempts=3).encode())
-    assert settle(tired, failure(Meaning.UNKNOWN), MOMENT).reason == "max_attempts"
+    assert settle(Step.RETRY, tired, failure(Meaning.UNKNOWN), MOMENT).reason == "max_attempts"

@@ -406,7 +406,7 @@ async def test_depth_asks_nobody(sqlite: Subject) -> None:
     assert SqliteOutbox(SqliteSettings(path=sqlite.path), clock=sqlite.clock).depth() == Depth(0, 0, 0, 0)
     await sqlite.store(*(create(n, f"i{n}", workflow=f"w{n}") for n in range(20)))
     statements: list[str] = []
-    sqlite.outbox._reader.set_trace_callback(statements.append)  # type: ignore[attr-defined]
+    sqlite.outbox._reader._connection.set_trace_callback(statements.append)  # type: ignore[attr-defined]
     assert sqlite.outbox.depth() == Depth(20, 0, 0, START_MS)
     assert statements == []
     await sqlite.outbox.close()

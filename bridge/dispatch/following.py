@@ -1,0 +1,58 @@
+"""Requests that follow another one about the same call, until they may go; chooses, sends nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from bridge.call import second_body
+from bridge.dispatch.batching import BATCH_BYTES, BATCH_INSTANCES, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bridge.dispatch.batching import Request
+    from bridge.outbox.base import Entry, Queue
+
+
+class FollowUps:
+    """In order of arrival for each workflow; the workflows take turns."""
+
+    def __init__(self) -> None:
+        self._by_scope: dict[Queue, deque[Request]] = {}
+
+    def add(self, request: Request) -> None:
+        """It goes when it may."""
+        self._by_scope.setdefault(request.scope, deque()).append(request)
+
+    def take(self, may_go: Callable[[Queue], bool]) -> Request | None:
+        """The next one to a workflow that may be called; several that start instances become one."""
+        scope = next(filter(may_go, self._by_scope), None)
+        if scope is None:
+            return None
+        waiting = self._by_scope.pop(scope)
+        request = waiting.popleft()
+        if request.kind is Kind.START and len(request.entries) == 1:
+            request, waiting = _together(request, waiting)
+        if waiting:
+            self._by_scope[scope] = waiting
+        return request
+
+
+def _together(first: Request, waiting: deque[Request]) -> tuple[Request, deque[Request]]:
+    """A batch of starts out of those that wait; what does not fit or is something else stays."""
+    taken: list[Entry] = list(first.entries)
+    ids = {first.entries[0].instance_id}
+    room = BATCH_BYTES - len(second_body(first.entries[0].body))
+    rest: deque[Request] = deque()
+    for request in waiting:
+        entry = request.entries[0]
+        size = len(second_body(entry.body)) + 1
+        joins = request.kind is Kind.START and len(request.entries) == 1 and request.queue == first.queue
+        if joins and len(taken) < BATCH_INSTANCES and size <= room and entry.instance_id not in ids:
+            taken.append(entry)
+            ids.add(entry.instance_id)
+            room -= size
+        else:
+            rest.append(request)
+    return first._replace(entries=taken), rest
