@@ -14,14 +14,15 @@ import structlog
 
 from bridge import parts
 from bridge.admin.server import HealthServer, Readiness
-from bridge.dispatch.dispatcher import Clock, Dispatcher
+from bridge.dispatch.dispatcher import Clock
 from bridge.metrics import Metrics
+from bridge.reload.generation import Generation
+from bridge.reload.live import Live
+from bridge.reload.reloader import Reloader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bridge.config import Config
-    from bridge.supervisor import Supervisor
+    from bridge.reload.reloader import Watched
 
 log = structlog.get_logger(__name__)
 
@@ -55,15 +56,14 @@ def _collect_seldom() -> None:
 class App:
     """One bridge, from start to stop."""
 
-    def __init__(self, config: Config) -> None:
-        """Raises ConfigError where files that the configuration names cannot be used."""
-        self._config = config
+    def __init__(self, config: Config, watched: Watched) -> None:
+        """watched: where the configuration is from. Raises ConfigError where files that it names cannot be used."""
+        self._config = config  # the first one; only the reloader knows the one in use
         self._metrics = Metrics()
         self._outbox = parts.outbox(config, now_ms)
-        self._clients = parts.clients(config)
-        lines = parts.lines(config, self._clients, self._metrics, time.monotonic)
-        self._dispatcher = Dispatcher(self._outbox, lines, self._metrics, Clock(now_ms, random.random))
-        self._supervisors: Sequence[Supervisor] = parts.supervisors(config, self._outbox, self._metrics, now_ms)
+        clock = Clock(now_ms, random.random)
+        self._live = Live(config, parts.Shared(self._outbox, self._metrics, clock, time.monotonic))
+        self._reloader = Reloader(watched, Generation(1, config), self._live, self._metrics, now_ms)
         self._health = HealthServer(config.health, self._metrics, self._readiness)
         self._running = False
         self._stopping = asyncio.Event()
@@ -74,55 +74,52 @@ class App:
         _collect_seldom()
         await self._outbox.open()
         try:
-            self._announce()
+            parts.declare_rules(self._config, self._metrics)
+            self._metrics.watch_outbox(self._outbox.depth)
             await self._health.start()
             self._running = True
-            log.info("started", sources=list(self._config.sources), outbox=self._config.outbox.type)
+            log.info("started", sources=list(self._config.sources), outbox=self._config.outbox.type,
+                     digest=self._config.digest())  # fmt: skip
             await self._run_halves()
         finally:
             await self._close()
         log.info("stopped")
 
-    def _announce(self) -> None:
-        """Let every series that is known from the configuration exist from the start."""
-        rules = [(rule.name, parts.operation(rule)) for rule in self._config.rules]
-        self._metrics.declare(self._config.sources, rules)
-        self._metrics.config_loaded(self._config.digest())
-        self._metrics.watch_outbox(self._outbox.depth)
-
     async def _run_halves(self) -> None:
         try:
             async with asyncio.TaskGroup() as halves:
-                intake = [halves.create_task(supervisor.run()) for supervisor in self._supervisors]
+                self._live.start(halves)
                 sending = halves.create_task(self._send())
+                reloading = halves.create_task(self._reloader.run())
                 await self._stopping.wait()
-                await self._drain(intake, sending)
+                reloading.cancel()
+                await self._drain(sending)
         except BaseExceptionGroup as group:
             raise _first(group) from group
 
     async def _send(self) -> None:
         if self._config.dispatch.enabled:
-            await self._dispatcher.run()
+            await self._live.dispatcher.run()
 
-    async def _drain(self, intake: Sequence[asyncio.Task[None]], sending: asyncio.Task[None]) -> None:
+    async def _drain(self, sending: asyncio.Task[None]) -> None:
         """Stop fetching, let calls in flight end, acknowledge; whatever takes longer than the grace is cancelled."""
-        log.info("stopping", grace_seconds=self._config.shutdown.grace_seconds)
-        for supervisor in self._supervisors:
-            supervisor.stop()
+        grace_seconds = self._reloader.config.shutdown.grace_seconds
+        log.info("stopping", grace_seconds=grace_seconds)
+        self._live.sources.stop_all()
         # What the memory outbox has not delivered would be delivered again; a durable one keeps it.
-        self._dispatcher.stop(drain=self._config.outbox.type == "memory")
-        grace_seconds = self._config.shutdown.grace_seconds
+        self._live.dispatcher.stop(drain=self._config.outbox.type == "memory")
         await asyncio.wait([sending], timeout=grace_seconds)
         # Once nothing is sent any more the memory outbox resolves no further receipts.
-        await asyncio.wait(intake, timeout=min(grace_seconds, LAST_ACKS_SECONDS))
+        intake = self._live.sources.tasks
+        if intake:
+            await asyncio.wait(intake, timeout=min(grace_seconds, LAST_ACKS_SECONDS))
         for task in (*intake, sending):
             task.cancel()
 
     async def _close(self) -> None:
         self._running = False
         await self._outbox.close()
-        for client in self._clients.values():
-            await client.close()
+        await self._live.close()
         await self._health.stop()
 
     def _readiness(self) -> Readiness:
@@ -132,6 +129,7 @@ class App:
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self._signalled)
+        loop.add_signal_handler(signal.SIGHUP, self._reloader.ask)
 
     def _signalled(self) -> None:
         """The first signal drains; a second one leaves at once, which is safe at any moment."""

@@ -80,13 +80,22 @@ def _dead_letter(rejected: Rejected, now_ms: int) -> DeadLetter:
     return DeadLetter(rejected.message, rejected.reason, rejected.detail, rejected.rule, rejected.call, died_ms=now_ms)
 
 
+class Current:
+    """The translation in force for one source. A reload replaces it; the reader takes it once for each batch."""
+
+    __slots__ = ("translation",)
+
+    def __init__(self, translation: Translation) -> None:
+        self.translation = translation
+
+
 class Reader:
     """Reads one opened source into the outbox until it is stopped or the source is lost."""
 
-    def __init__(self, source: Source, translation: Translation, outbox: Outbox, random: Callable[[], float]) -> None:
+    def __init__(self, source: Source, current: Current, outbox: Outbox, random: Callable[[], float]) -> None:
         """random: uniform in [0, 1)."""
         self._source = source
-        self._translation = translation
+        self._current = current
         self._outbox = outbox
         self._random = random
         self._unacknowledged = 0
@@ -110,7 +119,7 @@ class Reader:
         waits = 0
         try:
             while True:
-                translation = self._translation  # the newest one, however long this one was waited for
+                translation = self._current.translation  # the newest one, however long this one was waited for
                 try:
                     await translation.decoder.prepare(batch.messages)
                 except SchemasUnavailable as unavailable:
@@ -121,12 +130,12 @@ class Reader:
         finally:
             if waits:
                 log.info("schemas_awaited", source=self._source.name, tries=waits)
-                self._translation.metrics.waiting(self._source.name, on=False)
+                self._current.translation.metrics.waiting(self._source.name, on=False)
 
     async def _wait(self, why: SchemasUnavailable, waits: int) -> None:
         seconds = min(FIRST_WAIT_SECONDS * 2 ** (waits - 1), LONGEST_WAIT_SECONDS) * (0.5 + self._random() / 2)
         log.warning("schemas_unavailable", source=self._source.name, reason=str(why), again_in=round(seconds, 1))
-        metrics = self._translation.metrics
+        metrics = self._current.translation.metrics
         metrics.waiting(self._source.name, on=True)
         metrics.registry_failed(self._source.name, why.reason)
         await asyncio.sleep(seconds)
@@ -140,7 +149,7 @@ class Reader:
 
     def _count(self, messages: int) -> None:
         self._unacknowledged += messages
-        self._translation.metrics.unacknowledged(self._source.name, self._unacknowledged)
+        self._current.translation.metrics.unacknowledged(self._source.name, self._unacknowledged)
 
     def stop(self) -> None:
         """Fetch no more."""

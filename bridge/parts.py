@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import random
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.call import Operation
 from bridge.cloudflare.client import Client
 from bridge.cloudflare.transport import open_transport
 from bridge.dead_letters.registry import make_dead_letters
 from bridge.decoding.decoder import decoder
-from bridge.dispatch.dispatcher import Line
+from bridge.dispatch.dispatcher import Clock, Line
 from bridge.dispatch.sending import Sender
-from bridge.intake import Translation
+from bridge.intake import Current, Translation
 from bridge.outbox.memory import MemoryOutbox
 from bridge.outbox.settings import MemorySettings
 from bridge.outbox.sqlite import SqliteOutbox
@@ -22,14 +20,12 @@ from bridge.sources.registry import make_source
 from bridge.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from bridge.config import Config, SourceSettings
     from bridge.metrics import Metrics
     from bridge.outbox.base import DeadLetterQueue
-    from bridge.routing.router import Router
     from bridge.routing.settings import RuleSettings
-    from bridge.sources.base import Source
 
 
 def outbox(config: Config, now_ms: Callable[[], int]) -> SqliteOutbox | MemoryOutbox:
@@ -45,33 +41,39 @@ def _dead_letters(config: Config) -> DeadLetterQueue | None:
     return make_dead_letters(config.dead_letters.to)
 
 
-def clients(config: Config) -> Mapping[str, Client]:
-    """One client per target. Raises ConfigError."""
-    return {name: Client(target, open_transport(target)) for name, target in config.targets.items()}
+class Shared(NamedTuple):
+    """What all parts of one run have in common."""
+
+    outbox: SqliteOutbox | MemoryOutbox
+    metrics: Metrics
+    clock: Clock
+    seconds: Callable[[], float]  # monotonic
 
 
-def lines(
-    config: Config, clients: Mapping[str, Client], metrics: Metrics, seconds: Callable[[], float]
-) -> Mapping[str, Line]:
-    """How each target is called. seconds: a monotonic clock."""
-    return {
-        name: Line(Sender(client, metrics, seconds), config.targets[name].concurrency)
-        for name, client in clients.items()
-    }
-
-
-def supervisors(
-    config: Config, outbox: SqliteOutbox | MemoryOutbox, metrics: Metrics, now_ms: Callable[[], int]
-) -> Sequence[Supervisor]:
-    """One for each source. Raises ConfigError where a rule cannot be compiled or a file cannot be read."""
-    router = config.router()
-    made = []
-    for name, settings in config.sources.items():
-        source = make_source(settings.type, name, _for_outbox(settings, config), outbox)
-        metrics.watch_source(name, partial(_gauges, source))
-        translation = _translation(settings, router, metrics, now_ms)
-        made.append(Supervisor(source, translation, outbox, random.random))
+def lines(config: Config, names: Iterable[str], shared: Shared) -> Mapping[str, Line]:
+    """How these targets are called, each by a client of its own. Raises ConfigError."""
+    made = {}
+    for name in names:
+        target = config.targets[name]
+        sender = Sender(Client(target, open_transport(target)), shared.metrics, shared.seconds)
+        made[name] = Line(sender, target.concurrency)
     return made
+
+
+def supervisor(config: Config, name: str, shared: Shared) -> Supervisor:
+    """What keeps this source reading. Raises ConfigError where a file that it needs cannot be read."""
+    settings = config.sources[name]
+    source = make_source(settings.type, name, _for_outbox(settings, config), shared.outbox)
+    translation = Translation(decoder(settings), config.router(), shared.metrics, shared.clock.now_ms)
+    return Supervisor(source, Current(renewed(translation, config, name)), shared.outbox, shared.clock.random)
+
+
+def renewed(translation: Translation, config: Config, name: str) -> Translation:
+    """The translation of a source by another configuration, which connects and decodes it in the same way."""
+    age = config.sources[name].ignore_older_than
+    return translation._replace(
+        router=config.router(), ignore_older_than_ms=None if age is None else age // timedelta(milliseconds=1)
+    )
 
 
 def _for_outbox(settings: SourceSettings, config: Config) -> SourceSettings:
@@ -88,18 +90,12 @@ def _for_outbox(settings: SourceSettings, config: Config) -> SourceSettings:
     return settings
 
 
+def declare_rules(config: Config, metrics: Metrics) -> None:
+    """Let every series that is known from the rules exist."""
+    metrics.declare(rules=[(rule.name, operation(rule)) for rule in config.rules])
+
+
 def operation(rule: RuleSettings) -> str:
     """The operation of a rule's calls; "" where it makes none."""
     calls = {Operation.CREATE: rule.create, Operation.EVENT: rule.event, Operation.STATUS: rule.status}
     return next((name for name, action in calls.items() if action is not None), "")
-
-
-def _gauges(source: Source) -> Mapping[str, float]:
-    lag = source.lag
-    return {"partitions": len(source.assigned)} | ({"lag_messages": sum(lag.values())} if lag else {})
-
-
-def _translation(settings: SourceSettings, router: Router, metrics: Metrics, now_ms: Callable[[], int]) -> Translation:
-    age = settings.ignore_older_than
-    ignore_older_than_ms = None if age is None else age // timedelta(milliseconds=1)
-    return Translation(decoder(settings), router, metrics, now_ms, ignore_older_than_ms)

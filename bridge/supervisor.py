@@ -14,7 +14,7 @@ from bridge.intake import Reader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bridge.intake import Translation
+    from bridge.intake import Current
     from bridge.outbox.base import Outbox
     from bridge.sources.base import Source
 
@@ -27,9 +27,9 @@ LONGEST_WAIT_SECONDS = 30.0
 class Supervisor:
     """One source, from the start of the bridge to its end."""
 
-    def __init__(self, source: Source, translation: Translation, outbox: Outbox, random: Callable[[], float]) -> None:
-        self._source = source
-        self._translation = translation
+    def __init__(self, source: Source, current: Current, outbox: Outbox, random: Callable[[], float]) -> None:
+        self.source = source
+        self.current = current
         self._outbox = outbox
         self._random = random  # uniform in [0, 1)
         self._stopping = asyncio.Event()
@@ -41,7 +41,7 @@ class Supervisor:
         try:
             await self._run()
         finally:
-            await self._translation.decoder.close()
+            await self.current.translation.decoder.close()
 
     async def _run(self) -> None:
         wait_seconds = FIRST_WAIT_SECONDS
@@ -53,7 +53,7 @@ class Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait_seconds * (0.5 + self._random() / 2))
             wait_seconds = min(wait_seconds * 2, LONGEST_WAIT_SECONDS)
-            self._translation.metrics.reconnected(self._source.name)
+            self.current.translation.metrics.reconnected(self.source.name)
 
     def stop(self) -> None:
         """Fetch no more."""
@@ -68,19 +68,19 @@ class Supervisor:
         try:
             opened = await self._open()
             if opened and not self._stopping.is_set():
-                self._reader = Reader(self._source, self._translation, self._outbox, self._random)
+                self._reader = Reader(self.source, self.current, self._outbox, self._random)
                 await self._reader.run()
         except* SourceLost as lost:
-            log.warning("source_lost", source=self._source.name, reason=str(lost.exceptions[0]))
+            log.warning("source_lost", source=self.source.name, reason=str(lost.exceptions[0]))
         finally:
             self._reader = None
-            self._translation.metrics.connected(self._source.name, up=False)
-            await self._source.close()
+            self.current.translation.metrics.connected(self.source.name, up=False)
+            await self.source.close()
         return opened
 
     async def _open(self) -> bool:
         """Returns False when it was stopped meanwhile. Raises SourceLost."""
-        self._opening = asyncio.create_task(self._source.open())
+        self._opening = asyncio.create_task(self.source.open())
         try:
             await asyncio.wait([self._opening])
             if self._opening.cancelled():
@@ -89,6 +89,6 @@ class Supervisor:
         finally:
             self._opening.cancel()
             self._opening = None
-        log.info("source_opened", source=self._source.name)
-        self._translation.metrics.connected(self._source.name, up=True)
+        log.info("source_opened", source=self.source.name)
+        self.current.translation.metrics.connected(self.source.name, up=True)
         return True

@@ -10,7 +10,7 @@ import pytest
 from bridge import intake
 from bridge.decoding import Decoded, DecodingSettings, decoder
 from bridge.errors import SchemasUnavailable
-from bridge.intake import Reader, Translation
+from bridge.intake import Current, Reader, Translation
 from bridge.metrics import Metrics
 from bridge.routing.router import Router, SourceInfo
 from bridge.routing.settings import RuleSettings
@@ -77,7 +77,7 @@ class Bench:
         self.broker = MemoryBroker()
         self.source = MemorySource("orders", self.broker, 2)
         self.outbox = HeldOutbox()
-        self.reader = Reader(self.source, translation(), self.outbox, lambda: 0.0)  # type: ignore[arg-type]  # what it asks of it
+        self.reader = Reader(self.source, Current(translation()), self.outbox, lambda: 0.0)  # type: ignore[arg-type]  # what it asks of it
 
     def produce(self, *bodies: bytes) -> None:
         for body in bodies:
@@ -149,7 +149,7 @@ async def test_a_stop_while_the_outbox_has_no_room(bench: Bench) -> None:
 async def test_a_lost_source_is_opened_again_and_nothing_is_acknowledged_for_it() -> None:
     """The supervisor reopens the source; what was outstanding on the old connection comes again."""
     bench = Bench()
-    supervisor = Supervisor(bench.source, translation(), bench.outbox, lambda: 0.0)  # type: ignore[arg-type]  # as above
+    supervisor = Supervisor(bench.source, Current(translation()), bench.outbox, lambda: 0.0)  # type: ignore[arg-type]  # as above
     running = asyncio.create_task(supervisor.run())
     bench.produce(b'{"type":"order","n":1}')
     await until(lambda: len(bench.outbox.receipts) == 1)
@@ -216,9 +216,9 @@ class WaitingDecoder:
         self.closed = True
 
 
-def waiting(supervised: Supervisor | Reader) -> tuple[float | None, float | None]:
+def waiting(current: Current) -> tuple[float | None, float | None]:
     """The two metrics that tell of a wait."""
-    registry = supervised._translation.metrics.registry
+    registry = current.translation.metrics.registry
     errors = {"source": "orders", "reason": "connect"}
     return (
         registry.get_sample_value("workflow_bridge_source_waiting", {"source": "orders"}),
@@ -230,15 +230,15 @@ async def test_a_source_waits_for_its_schema_registry(bench: Bench, monkeypatch:
     """While it is down nothing is lost and nothing is a dead letter; when it is back the same batch goes on."""
     monkeypatch.setattr(intake, "FIRST_WAIT_SECONDS", 0.001)
     missing = WaitingDecoder()
-    bench.reader._translation = bench.reader._translation._replace(decoder=missing)
+    bench.reader._current.translation = bench.reader._current.translation._replace(decoder=missing)
     bench.produce(b'{"type":"order","n":1}', b"{", b'{"type":"order","n":2}')
     reading = asyncio.create_task(bench.reader.run())
     await until(lambda: missing.tries == 4)
     assert (bench.outbox.intakes, bench.broker.committed) == ([], 0)
-    assert waiting(bench.reader) == (1, missing.tries)
+    assert waiting(bench.reader._current) == (1, missing.tries)
     missing.up.set()
     await until(lambda: len(bench.outbox.intakes) == 2)
-    assert waiting(bench.reader)[0] == 0
+    assert waiting(bench.reader._current)[0] == 0
     assert [call.instance_id for intake in bench.outbox.intakes for _, call in intake.calls] == ["o-1", "o-2"]
     assert [letter.message.body for intake in bench.outbox.intakes for letter in intake.dead] == [b"{"]
     bench.reader.stop()
@@ -251,26 +251,26 @@ async def test_a_stop_ends_the_wait_for_a_registry_at_once() -> None:
     """The batch stays with the broker, and the decoder is closed."""
     bench, missing = Bench(), WaitingDecoder()
     made = translation()._replace(decoder=missing)
-    supervisor = Supervisor(bench.source, made, bench.outbox, lambda: 0.0)  # type: ignore[arg-type]  # as above
+    supervisor = Supervisor(bench.source, Current(made), bench.outbox, lambda: 0.0)  # type: ignore[arg-type]  # as above
     running = asyncio.create_task(supervisor.run())
     bench.produce(b'{"type":"order","n":1}')
     await until(lambda: missing.tries == 1)
     supervisor.stop()
     await asyncio.wait_for(running, intake.FIRST_WAIT_SECONDS / 4)
     assert (bench.broker.committed, bench.outbox.intakes, missing.closed) == (0, [], True)
-    assert waiting(supervisor) == (0, 1)
+    assert waiting(supervisor.current) == (0, 1)
 
 
 async def test_a_new_translation_takes_over_a_batch_that_waits(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong address of a registry is put right without losing the batch that met it."""
     monkeypatch.setattr(intake, "FIRST_WAIT_SECONDS", 0.001)
     missing = WaitingDecoder()
-    right = bench.reader._translation
-    bench.reader._translation = right._replace(decoder=missing)
+    right = bench.reader._current.translation
+    bench.reader._current.translation = right._replace(decoder=missing)
     bench.produce(b'{"type":"order","n":1}')
     reading = asyncio.create_task(bench.reader.run())
     await until(lambda: missing.tries > 1)
-    bench.reader._translation = right
+    bench.reader._current.translation = right
     await until(lambda: len(bench.outbox.intakes) == 1)
     bench.reader.stop()
     bench.outbox.receipts[0].given.set()

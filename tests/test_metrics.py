@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from bridge.metrics import OUTCOMES, PREFIX, SOURCE_GAUGES, TABLE, Metrics
+from bridge.metrics import OUTCOMES, PREFIX, RELOADS, SOURCE_GAUGES, TABLE, Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,8 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 def everything(metrics: Metrics) -> None:
     """Report through every method once."""
     metrics.declare(["orders"], [("created", "create"), ("ignored", "")])
-    metrics.config_loaded("abc")
+    metrics.generation(1, "abc")
+    metrics.config_read("started", 7_500)
     metrics.received("orders", 3, 900)
     metrics.routed("orders", {"created": 2}, 1, {"test message": 1}, {"created": 1})
     metrics.dead_lettered({("created", "render_error"): 1})
@@ -136,10 +137,35 @@ def test_a_source_cannot_report_what_the_table_does_not_know(metrics: Metrics) -
 
 def test_one_configuration_is_current(metrics: Metrics) -> None:
     """After a reload only the new hash is shown."""
-    metrics.config_loaded("old")
-    metrics.config_loaded("new")
+    metrics.generation(1, "old")
+    metrics.generation(2, "new")
     assert value(metrics, "config_info", hash="old") is None
     assert value(metrics, "config_info", hash="new") == 1
+    assert value(metrics, "config_generation") == 2
+
+
+def test_a_failed_reload_is_seen_until_the_next_that_succeeds(metrics: Metrics) -> None:
+    """The time is that of the last success, and each outcome is counted, from 0."""
+    metrics.config_read("started", 1_000)
+    assert [value(metrics, "config_reloads_total", outcome=word) for word in RELOADS] == [0, 0, 0]
+    metrics.config_read("failed", 2_000)
+    assert value(metrics, "config_last_reload_successful") == 0
+    assert value(metrics, "config_last_reload_success_timestamp_seconds") == 1
+    metrics.config_read("unchanged", 3_000)
+    assert value(metrics, "config_last_reload_successful") == 1
+    assert value(metrics, "config_last_reload_success_timestamp_seconds") == 3
+    assert [value(metrics, "config_reloads_total", outcome=word) for word in RELOADS] == [0, 1, 1]
+
+
+def test_a_source_that_is_gone_reports_no_state(metrics: Metrics) -> None:
+    """Its gauges go; what it has counted stays, since a counter that vanishes looks like a restart."""
+    metrics.declare(["orders"])
+    metrics.received("orders", 3, 900)
+    metrics.watch_source("orders", lambda: {"partitions": 2.0})
+    metrics.forget_source("orders")
+    assert value(metrics, "source_connected", source="orders") is None
+    assert value(metrics, "source_partitions", source="orders") is None
+    assert value(metrics, "source_messages_received_total", source="orders") == 3
 
 
 def test_no_creation_timestamps_are_exported(metrics: Metrics) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path  # noqa: TC003  typer reads it
 from typing import Annotated
 
@@ -11,7 +12,9 @@ import uvloop
 from bridge import logs
 from bridge.app import App
 from bridge.config import Config, load_config, secrets_of
+from bridge.document import Files
 from bridge.errors import BridgeError, ConfigError, OutboxLocked
+from bridge.reload.reloader import Watched
 
 EXIT_CONFIG, EXIT_LOCKED, EXIT_FAILED = 2, 3, 1
 
@@ -21,14 +24,17 @@ def run(
         Path, typer.Option("--config", "-c", envvar="WORKFLOW_BRIDGE_CONFIG", help="The configuration file.")
     ],
 ) -> None:
-    """Consume, route and deliver until SIGTERM or SIGINT; a second signal leaves at once.
+    """Consume, route and deliver until SIGTERM or SIGINT; a second signal leaves at once. SIGHUP reloads.
 
     Exit codes: 0 stopped, 2 the configuration cannot be used, 3 another process owns the outbox, 1 anything else.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until somebody listens; what has changed is noticed then
+    files = Files(config)
     try:
+        watched = Watched(files, files.look())
         settings = load_config(config)
         logs.configure(settings.log.level, settings.log.format, secrets_of(settings))
-        uvloop.run(_run(settings))
+        uvloop.run(_run(settings, watched))
     except ConfigError as error:
         for problem in error.problems:
             typer.echo(problem, err=True)
@@ -38,5 +44,5 @@ def run(
         raise typer.Exit(EXIT_LOCKED if isinstance(error, OutboxLocked) else EXIT_FAILED) from None
 
 
-async def _run(settings: Config) -> None:
-    await App(settings).run()
+async def _run(settings: Config, watched: Watched) -> None:
+    await App(settings, watched).run()

@@ -68,6 +68,23 @@ class ShutdownSettings(BaseModel):
     )
 
 
+class ReloadSettings(BaseModel):
+    """How the bridge notices that its configuration has changed; SIGHUP reloads it in any case."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    watch: bool = Field(
+        default=True, description="Look at the configuration's files, and load them when their content has changed."
+    )
+    interval_seconds: float = Field(
+        default=2.0,
+        ge=0.05,
+        le=3600,
+        description="How often to look; a change is loaded when two looks in a row saw the same, so that no file is "
+        "read that is still being written.",
+    )
+
+
 def _sqlite_unless_said(value: object) -> object:
     return {"type": "sqlite", **value} if isinstance(value, dict) else value
 
@@ -104,6 +121,9 @@ class Config(BaseSettings):
     dispatch: DispatchSettings = Field(default_factory=DispatchSettings, description="The half that calls the API.")
     health: HealthSettings = Field(default_factory=HealthSettings, description="The listener for probes and metrics.")
     log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and how.")
+    reload: ReloadSettings = Field(
+        default_factory=ReloadSettings, description="How a changed configuration comes into use while the bridge runs."
+    )
     shutdown: ShutdownSettings = Field(default_factory=ShutdownSettings, description="How the bridge stops.")
 
     @classmethod
@@ -134,4 +154,9 @@ class Config(BaseSettings):
 
     def digest(self) -> str:
         """Twelve characters that change when a setting does; secrets do not go into it."""
+        return self.hash
+
+    @cached_property
+    def hash(self) -> str:
+        """See ``digest``."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]

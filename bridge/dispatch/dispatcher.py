@@ -90,6 +90,11 @@ class Dispatcher:
                 await self._woken()
             listener.cancel()
 
+    def use(self, lines: Mapping[str, Line]) -> None:
+        """Call targets by these from now on. Those that were there before must be among them, the same or others."""
+        self._lines = lines
+        self._wake.set()
+
     def stop(self, *, drain: bool = False) -> None:
         """Start no more requests; with ``drain``, not before everything that is ready now has been sent."""
         self._stopping = drain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from bridge.call import IfExists, Operation, Policy, first_body, second_body
@@ -63,9 +64,27 @@ class Sender:
             Kind.SIGNAL: self._signal,
             Kind.RENEW: self._renew,
         }
+        self._sending = 0  # calls of ``send`` that have not returned
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def close(self) -> None:
+        """Drop the connections, once what is being sent has been answered."""
+        await self._idle.wait()
+        await self._client.close()
 
     async def send(self, request: Request) -> Sequence[tuple[Entry, Result]]:
         """Send it, and say what is known of each entry now."""
+        self._sending += 1
+        self._idle.clear()
+        try:
+            return await self._send(request)
+        finally:
+            self._sending -= 1
+            if not self._sending:
+                self._idle.set()
+
+    async def _send(self, request: Request) -> Sequence[tuple[Entry, Result]]:
         entries = request.entries
         if request.kind is Kind.CREATES:
             if len(entries) == 1:

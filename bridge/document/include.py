@@ -23,7 +23,7 @@ def load(path: Path | str) -> Document:
     """
     main = read(Path(path))
     unreadable: list[Problem] = []
-    for number, pattern in enumerate(_patterns(main)):
+    for number, pattern in enumerate(patterns(main)):
         for file in _matches(main, ("include", number), pattern):
             try:
                 _join(main, read(file))
@@ -35,24 +35,33 @@ def load(path: Path | str) -> Document:
     return main
 
 
-def _patterns(main: Document) -> list[str]:
+def patterns(main: Document) -> list[str]:
+    """The globs of ``include``; one that is written wrongly is a problem of the document, and there are none."""
     include = main.value.get("include", [])
-    patterns = [include] if isinstance(include, str) else include
-    if isinstance(patterns, list) and all(isinstance(pattern, str) for pattern in patterns):
-        return patterns
+    globs = [include] if isinstance(include, str) else include
+    if isinstance(globs, list) and all(isinstance(pattern, str) for pattern in globs):
+        return globs
     main.problems.append(main.problem(("include",), "write a path, or a list of paths, such as rules/*.yaml"))
     return []
 
 
 def _matches(main: Document, path: Keys, pattern: str) -> list[Path]:
     folder = Path(main.file).parent
-    absolute = Path(pattern).is_absolute()
-    found = sorted(Path("/").glob(pattern.lstrip("/")) if absolute else folder.glob(pattern)) if pattern else []
+    found = matching(folder, pattern)
     if not found or len(found) > MAX_FILES:
         what = f"more than {MAX_FILES} files match" if found else f"no file matches {pattern!r} in {folder}"
         main.problems.append(main.problem(path, what))
         return []
     return found
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """The files that a glob matches now, in the order of their names; none where it is no glob at all."""
+    absolute = Path(pattern).is_absolute()
+    try:
+        return sorted(Path("/").glob(pattern.lstrip("/")) if absolute else folder.glob(pattern)) if pattern else []
+    except ValueError:  # such as "**.yaml"
+        return []
 
 
 def _join(main: Document, part: Document) -> None:

@@ -1,6 +1,6 @@
 """Every metric of the bridge: the table of what there is, and the object that the parts report to."""
 
 from bridge.metrics.metrics import Metrics
-from bridge.metrics.table import OUTCOMES, PREFIX, SOURCE_GAUGES, TABLE, Metric
+from bridge.metrics.table import OUTCOMES, PREFIX, RELOADS, SOURCE_GAUGES, TABLE, Metric
 
-__all__ = ["OUTCOMES", "PREFIX", "SOURCE_GAUGES", "TABLE", "Metric", "Metrics"]
+__all__ = ["OUTCOMES", "PREFIX", "RELOADS", "SOURCE_GAUGES", "TABLE", "Metric", "Metrics"]

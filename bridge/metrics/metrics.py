@@ -19,7 +19,7 @@ from prometheus_client import (
 
 from bridge import __version__
 from bridge.metrics.instruments import Histogram, Watch
-from bridge.metrics.table import OPERATIONS, OUTCOMES, PREFIX, ROWS, SOURCE_GAUGES, Metric
+from bridge.metrics.table import OPERATIONS, OUTCOMES, PREFIX, RELOADS, ROWS, SOURCE_GAUGES, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -73,10 +73,22 @@ class Metrics:
         for operation in OPERATIONS:
             self._histograms["end_to_end_duration_seconds"].declare(operation)
 
-    def config_loaded(self, digest: str) -> None:
+    # -- configuration --
+
+    def generation(self, number: int, digest: str) -> None:
         """A configuration is in use from now on; ``digest`` names it and holds no secret."""
         self._gauges["config_info"].clear()
         self._gauges["config_info"].labels(digest).set(1)
+        self._gauges["config_generation"].set(number)
+
+    def config_read(self, outcome: str, now_ms: int) -> None:
+        """The files were read, with one of RELOADS, or "started" at the start: all but "failed" are in use now."""
+        successful = outcome != "failed"
+        self._gauges["config_last_reload_successful"].set(successful)
+        if successful:
+            self._gauges["config_last_reload_success_timestamp_seconds"].set(now_ms / 1000)
+        for known in RELOADS:
+            self._add("config_reloads_total", known == outcome, known)
 
     # -- intake --
 
@@ -127,6 +139,13 @@ class Metrics:
     def unacknowledged(self, source: str, count: int) -> None:
         """Messages that were received and wait for their receipt, as of now."""
         self._gauges["source_unacknowledged_messages"].labels(source).set(count)
+
+    def forget_source(self, source: str) -> None:
+        """The source is not read any more: what it is like now is not reported, what it has done still is."""
+        self._watch.sources.pop(source, None)
+        for name, gauge in self._gauges.items():
+            if ROWS[name].labels == ("source",):
+                gauge.remove(source)
 
     # -- dispatch --
 

@@ -16,6 +16,7 @@ _BUCKETS = {
 }
 
 OUTCOMES = ("delivered", "exists", "restarted", "signalled", "renewed", "dropped", "retry", "park", "dead")
+RELOADS = ("loaded", "unchanged", "failed")
 OPERATIONS = ("create", "event", "status")
 
 
@@ -37,6 +38,16 @@ def _row(name: str, kind: str, labels: str, unit: str, meaning: str) -> Metric:
 TABLE: tuple[Metric, ...] = (
     _row("build_info", "gauge", "version", "1", "Always 1; which version is running"),
     _row("config_info", "gauge", "hash", "1", "Always 1; a hash of the configuration in use, without its secrets"),
+    _row(
+        "config_generation", "gauge", "", "1", "Which configuration is in use: 1 at the start, one more by each reload"
+    ),
+    _row(
+        "config_last_reload_successful", "gauge", "", "0 or 1", "Whether what the files said when last read is in use"
+    ),
+    _row("config_last_reload_success_timestamp_seconds", "gauge", "", "Unix time", "When that was last so"),
+    _row(
+        "config_reloads_total", "counter", "outcome", "reloads", "The files were read again: loaded, unchanged, failed"
+    ),
     # intake
     _row("source_messages_received_total", "counter", "source", "messages", "Messages that the broker gave"),
     _row("source_received_bytes_total", "counter", "source", "bytes", "Size of the bodies of these messages"),

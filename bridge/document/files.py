@@ -1,0 +1,57 @@
+"""Which files a configuration is read from, and what is in them now; for noticing that one of them has changed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bridge.document.include import matching, patterns
+from bridge.document.reading import MAX_BYTES, read
+from bridge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+class Files:
+    """A configuration file and those that its ``include:`` matches, looked at again and again.
+
+    By content alone: times and inodes say nothing where a link is pointed elsewhere (Kubernetes' ``..data``), where an
+    editor puts a new file in the place of the old, or on a disk in the network.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._digest = ""
+        self._patterns: Sequence[str] = ()
+
+    def look(self, more: Iterable[str] = ()) -> Mapping[str, str]:
+        """Name of each file -> a digest of its content, "" where it cannot be read. Reads them all.
+
+        more: further files to look at.
+        """
+        digest = _digest(self.path)
+        if digest != self._digest:
+            self._digest = digest
+            self._learn()
+        found = {str(self.path): digest}
+        for pattern in self._patterns:
+            found.update({str(file): _digest(file) for file in matching(self.path.parent, pattern)})
+        found.update({name: _digest(Path(name)) for name in more if name not in found})
+        return found
+
+    def _learn(self) -> None:
+        """Read which files are included; those of before, where the file cannot be read as YAML now."""
+        try:
+            self._patterns = patterns(read(self.path))
+        except ConfigError:
+            return
+
+
+def _digest(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.sha256(opened.read(MAX_BYTES + 1)).hexdigest()
+    except OSError:
+        return ""

@@ -1,0 +1,79 @@
+"""The two halves as they run now, and how they take a new configuration into use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bridge import parts
+from bridge.dispatch.dispatcher import Dispatcher
+from bridge.reload.sources import Sources
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping
+
+    from bridge.config import Config
+    from bridge.dispatch.dispatcher import Line
+    from bridge.parts import Shared
+    from bridge.reload.plan import Plan
+    from bridge.supervisor import Supervisor
+
+
+class Prepared(NamedTuple):
+    """Everything new that a plan asks for, made before anything is changed: making it is what can fail."""
+
+    config: Config
+    plan: Plan
+    supervisors: Mapping[str, Supervisor]
+    lines: Mapping[str, Line]
+
+
+class Live:
+    """Sources, their translations, and the lines to the targets."""
+
+    def __init__(self, config: Config, shared: Shared) -> None:
+        """Raises ConfigError where files that the configuration names cannot be used."""
+        self._shared = shared
+        self._lines = dict(parts.lines(config, config.targets, shared))
+        self._first = {name: parts.supervisor(config, name, shared) for name in config.sources}
+        self.sources = Sources(shared.metrics)
+        self.dispatcher = Dispatcher(shared.outbox, self._lines, shared.metrics, shared.clock)
+        self._tasks: asyncio.TaskGroup | None = None  # set by ``start``
+
+    def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin to read all sources."""
+        self._tasks = tasks
+        self.sources.start(self._first, tasks)
+
+    def prepare(self, config: Config, plan: Plan) -> Prepared:
+        """Make what the plan asks for. Raises ConfigError where a file that the configuration names cannot be used."""
+        shared = self._shared
+        supervisors = {name: parts.supervisor(config, name, shared) for name in (*plan.start, *plan.restart)}
+        return Prepared(config, plan, supervisors, parts.lines(config, plan.connect, shared))
+
+    async def change(self, prepared: Prepared) -> None:
+        """Carry the plan out; returns when the sources that stop are closed, and those that start are begun.
+
+        Up to the first wait everything happens at once, and no batch is routed by half of it. A target that is gone
+        keeps its line: what waits for it is still delivered.
+        """
+        assert self._tasks is not None  # noqa: S101  nothing is changed before it runs
+        config, plan = prepared.config, prepared.plan
+        ending = (*plan.stop, *plan.restart)
+        self._connect(prepared.lines, self._tasks)
+        self.sources.stop(ending)
+        self.sources.swap(lambda name, old: parts.renewed(old, config, name), set(config.sources) - set(ending))
+        await self.sources.ended(ending, config.shutdown.grace_seconds)
+        self.sources.start(prepared.supervisors, self._tasks)
+
+    def _connect(self, lines: Mapping[str, Line], tasks: asyncio.TaskGroup) -> None:
+        replaced = [self._lines[name] for name in lines if name in self._lines]
+        self._lines.update(lines)
+        self.dispatcher.use(self._lines)
+        for line in replaced:
+            tasks.create_task(line.sender.close())
+
+    async def close(self) -> None:
+        """Drop the connections to the targets, when nothing is sent any more."""
+        for line in self._lines.values():
+            await line.sender.close()

@@ -1,0 +1,135 @@
+"""Loads the configuration again when its files change or somebody asks; one that is wrong changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from bridge import logs, parts
+from bridge.config import load_config, secrets_of
+from bridge.errors import ConfigError, Problem
+from bridge.reload.plan import plan_for
+from bridge.reload.watching import Settled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from bridge.config import Config
+    from bridge.document import Files
+    from bridge.metrics import Metrics
+    from bridge.reload.generation import Generation
+    from bridge.reload.live import Live, Prepared
+    from bridge.reload.plan import Plan
+
+log = structlog.get_logger(__name__)
+
+
+class Watched(NamedTuple):
+    """The files of the configuration, and what was in them before it was loaded for the first time."""
+
+    files: Files
+    before: Mapping[str, str]
+
+
+class Reloader:
+    """Keeps the running bridge at what its configuration files say."""
+
+    def __init__(
+        self, watched: Watched, generation: Generation, live: Live, metrics: Metrics, now_ms: Callable[[], int]
+    ) -> None:
+        self._files = watched.files
+        self._settled = Settled(watched.before)
+        self._generation = generation
+        self._live = live
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._asked = asyncio.Event()
+        self._wrong: frozenset[str] = frozenset()  # files that the last attempt found something wrong in
+
+    @property
+    def config(self) -> Config:
+        """The configuration in use."""
+        return self._generation.config
+
+    def ask(self) -> None:
+        """Load again soon, whether anything has changed or not; called often, it is still done once."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Never returns; cancel it."""
+        self._metrics.generation(self._generation.number, self._generation.digest)
+        self._metrics.config_read("started", self._now_ms())
+        while True:
+            asked = await self._woken()
+            found = await asyncio.to_thread(self._files.look, self._wrong)
+            if asked:
+                self._settled.load(found)
+            if asked or self._settled.saw(found):
+                await self._reload()
+
+    async def _woken(self) -> bool:
+        """Wait for the next look; True: somebody asked for a reload."""
+        settings = self._generation.config.reload
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(settings.interval_seconds if settings.watch else None):
+                await self._asked.wait()
+        asked = self._asked.is_set()
+        self._asked.clear()
+        return asked
+
+    async def _reload(self) -> None:
+        try:
+            config = await asyncio.to_thread(_load, self._files)
+            prepared = self._prepare(config)
+        except ConfigError as error:
+            self._failed(error.problems)
+            return
+        plan = prepared.plan
+        self._wrong = frozenset()
+        self._metrics.config_read("loaded" if plan.changes else "unchanged", self._now_ms())
+        if not plan.changes:
+            log.info("config_unchanged", generation=self._generation.number, digest=self._generation.digest)
+            return
+        self._generation = self._generation.next(config)
+        self._announce(plan)
+        await self._live.change(prepared)
+        del prepared
+        gc.collect()  # compiled rules hold each other, and the collector looks seldom
+
+    def _prepare(self, config: Config) -> Prepared:
+        plan = plan_for(self._generation.config, config)
+        if plan.refused:
+            raise ConfigError(plan.refused)
+        return self._live.prepare(config, plan)
+
+    def _failed(self, problems: Sequence[Problem]) -> None:
+        self._wrong = frozenset(problem.file for problem in problems if problem.file)
+        self._metrics.config_read("failed", self._now_ms())
+        log.error("config_reload_failed", generation=self._generation.number, digest=self._generation.digest,
+                  problems=list(map(str, problems)))  # fmt: skip
+
+    def _announce(self, plan: Plan) -> None:
+        generation, config = self._generation, self._generation.config
+        if "log" in plan.others:
+            logs.configure(config.log.level, config.log.format)
+        parts.declare_rules(config, self._metrics)
+        self._metrics.generation(generation.number, generation.digest)
+        log.info("config_reloaded", generation=generation.number, digest=generation.digest, changes=plan.changes)
+
+
+def _load(files: Files) -> Config:
+    """Load and check everything; raises ConfigError. Whatever else goes wrong must not end the bridge that runs."""
+    try:
+        config = load_config(files.path)
+        config.digest()
+        logs.redact.add(secrets_of(config))
+    except ConfigError:
+        raise
+    except Exception as error:
+        log.exception("config_not_loaded")
+        raise ConfigError([Problem("", f"a defect of the bridge: {error!r}", str(files.path))]) from error
+    return config

@@ -1,0 +1,90 @@
+"""The sources that are read now: started, given new rules between two batches, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from bridge.intake import Translation
+    from bridge.metrics import Metrics
+    from bridge.sources.base import Source
+    from bridge.supervisor import Supervisor
+
+log = structlog.get_logger(__name__)
+
+
+class _Running(NamedTuple):
+    supervisor: Supervisor
+    task: asyncio.Task[None]
+
+
+class Sources:
+    """One supervisor per source, each in a task of its own."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._running: dict[str, _Running] = {}
+        self._closed = False
+
+    @property
+    def tasks(self) -> Collection[asyncio.Task[None]]:
+        """Of the sources that are read, or are stopping."""
+        return [running.task for running in self._running.values()]
+
+    def start(self, supervisors: Mapping[str, Supervisor], tasks: asyncio.TaskGroup) -> None:
+        """Begin to read these; after ``stop_all`` nothing is begun."""
+        if self._closed:
+            return
+        for name, supervisor in supervisors.items():
+            self._metrics.declare([name])
+            self._metrics.watch_source(name, partial(gauges, supervisor.source))
+            self._running[name] = _Running(supervisor, tasks.create_task(supervisor.run()))
+
+    def swap(self, renewed: Callable[[str, Translation], Translation], names: Iterable[str]) -> None:
+        """From the next batch on these sources have another translation; all of them at once, nothing waits here.
+
+        renewed: gives it, from the source's name and the translation in force.
+        """
+        for name in names:
+            current = self._running[name].supervisor.current
+            current.translation = renewed(name, current.translation)
+
+    def stop(self, names: Iterable[str]) -> None:
+        """Fetch no more from these; what has been read is still stored and acknowledged."""
+        for name in names:
+            self._running[name].supervisor.stop()
+
+    def stop_all(self) -> None:
+        """Fetch no more from any."""
+        self._closed = True
+        self.stop(self._running)
+
+    async def ended(self, names: Collection[str], seconds: float) -> None:
+        """Return when these, which were stopped, have acknowledged what they had read and are closed.
+
+        Longer than ``seconds`` nobody waits for acknowledgements: the broker then gives those messages again.
+        """
+        tasks = {self._running[name].task: name for name in names}
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=seconds)
+        for task in late:
+            log.warning("source_stopped_early", source=tasks[task], seconds=seconds)
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+        for name in names:
+            del self._running[name]
+            self._metrics.forget_source(name)
+
+
+def gauges(source: Source) -> Mapping[str, float]:
+    """What a source tells of itself when somebody scrapes."""
+    lag = source.lag
+    return {"partitions": len(source.assigned)} | ({"lag_messages": sum(lag.values())} if lag else {})
