@@ -126,11 +126,11 @@ def _double(value: Value, what: str) -> float:
 
 
 def rounding(name: str, function: Callable[[float], float]) -> Callable[[Value], float]:
-    """A function of a double that gives a double; what is not finite stays."""
+    """A function of a double that gives a double; what is not finite stays, and so does the sign of a zero."""
 
     def rounded(value: Value) -> float:
         number = _double(value, name)
-        return float(function(number)) if math.isfinite(number) else number
+        return math.copysign(function(number), number) if math.isfinite(number) else number
 
     return rounded
 

@@ -109,7 +109,7 @@ def _zone(name: str) -> tzinfo:
 
 def _moment(value: Timestamp, zone: str) -> datetime:
     moment = _EPOCH + timedelta(microseconds=value.ns // 1000)
-    if zone == "UTC":
+    if zone in {"UTC", ""}:
         return moment
     try:
         return moment.astimezone(_zone(zone))
