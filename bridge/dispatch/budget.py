@@ -1,0 +1,151 @@
+"""How many requests a target's token has left for this process, and when the next one may go; pure, the clock comes in.
+
+    unknown    nothing was heard yet: one request, then its answer decides
+    counted    answers tell of a quota: its policies decide, see ``quota``; a request needs room in each of them
+    open       answers come without such headers (a gateway, a server of one's own): no limit here
+
+A 429 that is not about the creation of instances blocks the token for as long as it says. All times are seconds since
+the Unix epoch, because what is known outlives the process.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from bridge.cloudflare.ratelimit import DEFAULT_REQUESTS, DEFAULT_WINDOW_SECONDS, Reading
+from bridge.dispatch.quota import Quota, Shares
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BLOCK_SECONDS = 300.0  # how long the API blocks a token that went over its quota, where it does not say
+LONGEST_BLOCK_SECONDS = 3600.0  # what is said beyond that is not believed
+HTTP_OK = range(200, 300)
+HTTP_TOO_MANY = 429
+
+
+class State(Enum):
+    """What is known; see the module's text."""
+
+    UNKNOWN = "unknown"
+    COUNTED = "counted"
+    OPEN = "open"
+
+
+class Budget:
+    """One token's. Every request is ``sent`` once and ends once: ``answered`` or ``lost``."""
+
+    def __init__(self, shares: Shares) -> None:
+        self._shares = shares
+        self.state = State.UNKNOWN
+        self.in_flight = 0
+        self.blocked_until = 0.0
+        self.quotas: dict[str, Quota] = {}
+        self._last_sent_at = -math.inf
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def sent(self, now: float) -> None:
+        """A request goes out."""
+        self.in_flight += 1
+        self._last_sent_at = now
+        for quota in self.quotas.values():
+            quota.sent(now)
+
+    def lost(self) -> None:
+        """A request ended without an answer; it may have been counted."""
+        self.in_flight -= 1
+        for quota in self.quotas.values():
+            quota.lost()
+
+    def answered(self, status: int, readings: Sequence[Reading], sent_at: float, now: float) -> None:
+        """The answer to a request that went out at ``sent_at``. ``blocked`` is told beside it."""
+        if not readings:
+            self.lost()
+            if self.state is State.UNKNOWN and status in HTTP_OK:
+                self.state = State.OPEN
+            return
+        self.in_flight -= 1
+        self.state = State.COUNTED
+        for reading in readings:
+            quota = self.quotas.get(reading.name)
+            if quota is None:
+                quota = self.quotas[reading.name] = Quota(reading, self._shares)
+            quota.read(reading, sent_at, now, self.in_flight)
+
+    def blocked(self, retry_after_seconds: float | None, now: float) -> None:
+        """The API said 429: nothing goes to it for so long, 5 minutes if it does not say."""
+        seconds = BLOCK_SECONDS if retry_after_seconds is None else min(retry_after_seconds, LONGEST_BLOCK_SECONDS)
+        self.blocked_until = max(self.blocked_until, now + seconds)
+
+    # --- when the next one may go ------------------------------------------------------------------------------------
+
+    def wait_seconds(self, now: float, more: int = 0) -> float:
+        """How long until a request may go, after ``more`` others that go before it; 0: at once.
+
+        inf: not before an answer has come. Ask again when one has, or when the time is over.
+        """
+        if now < self.blocked_until:
+            return self.blocked_until - now
+        if self.state is State.OPEN:
+            return 0.0
+        if self.state is State.UNKNOWN:
+            return self._first_seconds(now)
+        return max([quota.wait_seconds(now, self.in_flight, more) for quota in self.quotas.values()])
+
+    def _first_seconds(self, now: float) -> float:
+        """One at a time, and along the even line of the quota that every token has."""
+        even = DEFAULT_WINDOW_SECONDS / (DEFAULT_REQUESTS * (1 - self._shares.reserve) * self._shares.share)
+        return math.inf if self.in_flight else max(0.0, self._last_sent_at + even - now)
+
+    # --- what people look at -----------------------------------------------------------------------------------------
+
+    def tightest(self, now: float) -> Quota | None:
+        """The policy that leaves least of itself; None where there is none."""
+        live = [quota for quota in self.quotas.values() if now < quota.reset_at]
+        return min(live, key=lambda quota: quota.remaining / quota.requests, default=None)
+
+    # --- what outlives the process -----------------------------------------------------------------------------------
+
+    def encode(self) -> str:
+        """All that a new process has to know, as JSON; what is in flight counts as used."""
+        policies = {
+            name: {
+                "policy": [quota.requests, quota.window_seconds],
+                "remaining": quota.remaining - quota.unseen - self.in_flight,
+                "reset_at": quota.reset_at,
+                "own": quota.own,
+                "last_sent_at": quota.last_sent_at,
+                "slices": list(quota.slices),
+            }
+            for name, quota in self.quotas.items()
+            if math.isfinite(quota.reset_at)
+        }
+        return orjson.dumps({"state": self.state, "blocked_until": self.blocked_until, "quotas": policies}).decode()
+
+    def restore(self, text: str, now: float) -> None:
+        """Take up what ``encode`` gave an earlier process; anything that does not look like that is ignored."""
+        try:
+            stored = orjson.loads(text)
+            state, blocked_until = State(stored["state"]), float(stored["blocked_until"])
+            quotas = {str(name): self._restored(values) for name, values in stored["quotas"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return
+        self.quotas = quotas
+        # An open target may be another one by now: it is asked again, which costs one round trip.
+        self.state = State.COUNTED if state is State.COUNTED and quotas else State.UNKNOWN
+        self.blocked_until = blocked_until if blocked_until <= now + LONGEST_BLOCK_SECONDS else 0.0
+
+    def _restored(self, values: dict[str, Any]) -> Quota:
+        requests, window_seconds = values["policy"]
+        quota = Quota(Reading("", int(requests), float(window_seconds), int(requests), 0.0), self._shares)
+        quota.remaining = int(values["remaining"])
+        quota.reset_at = float(values["reset_at"])
+        quota.own = int(values["own"])
+        quota.last_sent_at = float(values["last_sent_at"] or -math.inf)
+        quota.slices.extend((float(end), int(count)) for end, count in values["slices"])
+        return quota

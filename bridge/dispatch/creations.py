@@ -1,0 +1,108 @@
+"""How many instances may be created now, by workflow and by account; pure, the clock comes in.
+
+The API takes 100 instances a second of one workflow and 300 of an account
+(https://developers.cloudflare.com/workflows/reference/limits/, notes 6 and 8); each element of a batch counts, and so
+does each restart. How it counts a second is not documented. What is kept here is the strictest reading: in no stretch
+of a second more than that, by the API's own clock. When a request was counted there is only known to lie between its
+leaving and its answer, so it is taken to be late by whatever its answer was late.
+
+All times are seconds of one clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import NamedTuple
+
+PERIOD_SECONDS = 1.0
+MARGIN_SECONDS = 0.003  # clocks that count milliseconds
+LATEST_SECONDS = 0.1  # a request is not taken to be counted later than that after the usual time
+ROUND_TRIPS = 32  # of which the shortest is the usual one
+SLOWER, RECOVERED_SECONDS = 0.8, 60.0  # after a refusal: the rate, and how long until it is the whole one again
+
+
+class Rates(NamedTuple):
+    """Instances per second."""
+
+    per_workflow: int
+    per_account: int
+
+
+class Creation(NamedTuple):
+    """One request that creates instances; names itself."""
+
+    number: int
+    workflow: str
+    instances: int
+    sent_at: float
+
+
+class Creations:
+    """One account's. Every request is ``sent`` once and ``ended`` once."""
+
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
+        self._number = 0
+        self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
+        self._all: dict[int, tuple[float, Creation]] = {}  # number -> when it is counted at the latest
+        self._refused: dict[str, tuple[float, float]] = {}  # workflow -> (not before, factor then)
+
+    def largest(self, workflow: str, now: float) -> int:
+        """The most that one request may create."""
+        return max(1, min(self._rate(workflow, now), self._rates.per_account))
+
+    def _rate(self, workflow: str, now: float) -> int:
+        until, factor = self._refused.get(workflow, (-math.inf, 1.0))
+        recovered = min(1.0, factor + (1 - factor) * max(0.0, now - until) / RECOVERED_SECONDS)
+        return int(self._rates.per_workflow * recovered)
+
+    def sent(self, workflow: str, count: int, now: float) -> Creation:
+        """A request that creates ``count`` instances goes out."""
+        self._number += 1
+        creation = Creation(self._number, workflow, count, now)
+        usual = min(self._round_trips, default=0.0)
+        self._all[creation.number] = (now + usual + LATEST_SECONDS, creation)
+        self._forget(now)
+        return creation
+
+    def ended(self, creation: Creation, now: float) -> None:
+        """It was answered, or given up."""
+        self._round_trips.append(now - creation.sent_at)
+        latest, _ = self._all.get(creation.number, (-math.inf, creation))
+        if latest > -math.inf:
+            self._all[creation.number] = (min(latest, now - min(self._round_trips)), creation)
+
+    def refused(self, workflow: str, retry_after_seconds: float | None, now: float) -> None:
+        """The API said that it was too many: wait, and go slower for a while."""
+        rate = max(0.1, self._rate(workflow, now) / self._rates.per_workflow * SLOWER)
+        self._refused[workflow] = (now + (PERIOD_SECONDS if retry_after_seconds is None else retry_after_seconds), rate)
+
+    def wait_seconds(self, workflow: str, count: int, now: float) -> float:
+        """How long until ``count`` instances may be created; 0: at once. ``count`` is at most ``largest``."""
+        self._forget(now)
+        own = [counted for counted in self._all.values() if counted[1].workflow == workflow]
+        until, _ = self._refused.get(workflow, (-math.inf, 1.0))
+        return max(
+            0.0,
+            until - now,
+            self._room_seconds(own, self._rate(workflow, now) - count, now),
+            self._room_seconds(list(self._all.values()), self._rates.per_account - count, now),
+        )
+
+    @staticmethod
+    def _room_seconds(counted: list[tuple[float, Creation]], room: int, now: float) -> float:
+        """Until no more than ``room`` instances count any more."""
+        over = sum(creation.instances for _, creation in counted) - room
+        for latest, creation in sorted(counted):
+            if over <= 0:
+                break
+            over -= creation.instances
+            if over <= 0:
+                return latest + PERIOD_SECONDS + MARGIN_SECONDS - now
+        return 0.0
+
+    def _forget(self, now: float) -> None:
+        old = now - PERIOD_SECONDS - MARGIN_SECONDS
+        for number in [number for number, (latest, _) in self._all.items() if latest <= old]:
+            del self._all[number]
