@@ -177,11 +177,13 @@ def _page(stored: StoredDeadLetter) -> Iterator[str]:
     yield "body: none, a tombstone" if original is None else f"body ({len(original)} bytes)"
     yield from _laid_out(body)
     if call is not None:
-        rendered = call.pop("body")
+        bodies = {"body": call.pop("body"), "then, where the rule says so": call.pop("then", None)}
         yield "call that was not delivered"
         yield from _facts(call)
-        yield "  body"
-        yield from _laid_out(rendered)
+        for name, rendered in bodies.items():
+            if rendered is not None:
+                yield f"  {name}"
+                yield from _laid_out(rendered)
 
 
 def _facts(facts: Mapping[str, Any]) -> Iterator[str]:

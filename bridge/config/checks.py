@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bridge.call import IfMissing
+from bridge.call import IfExists, IfMissing
 from bridge.cloudflare.token import Token
 from bridge.config.secrets import settings_of
 from bridge.document import dotted
@@ -66,6 +66,10 @@ def _outbox(config: Config) -> Iterator[Problem]:
         yield Problem("dead_letters", f"the memory outbox has nowhere to keep dead letters: {fix}")
     if not config.dispatch.enabled:
         yield Problem("dispatch.enabled", "without dispatch the memory outbox would only fill up")
+    for number, rule in enumerate(config.rules):
+        if rule.create is not None and rule.create.if_exists is IfExists.NEW:
+            why = "the memory outbox cannot remember which instance of an id is the newest; use outbox: {type: sqlite}"
+            yield Problem(f"rules[{number}].create.if_exists", why)
 
 
 def _unusable(path: Path) -> str:
@@ -118,13 +122,16 @@ def notes(config: Config) -> list[str]:
             )
         if getattr(source, "identity", "") == "message-id" and _needs_identity(config, name):
             found.append(
-                f"source {name}: a message without message_id has no identity; rules without id make it a dead letter"
+                f"source {name}: a message without message_id has no identity; rules without id, and those with "
+                "if_exists other than skip, make it a dead letter"
             )
     return found
 
 
 def _needs_identity(config: Config, source: str) -> bool:
     return any(
-        rule.create is not None and rule.create.id is None and source in (rule.sources or config.sources)
+        rule.create is not None
+        and (rule.create.id is None or rule.create.if_exists is not IfExists.SKIP)
+        and source in (rule.sources or config.sources)
         for rule in config.rules
     )

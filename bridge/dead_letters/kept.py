@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from bridge import recorded
+from bridge.call import first_body, second_body
 from bridge.recorded.writing import body_with_json
 
 if TYPE_CHECKING:
@@ -89,8 +90,9 @@ def indented(json_text: str) -> str:
 
 
 def _call(call: Call) -> dict[str, Any]:
-    known = call._asdict()
-    return {**known, "body": body_with_json(call.body), "policy": orjson.loads(call.policy)}
+    second = second_body(call.body)
+    known = {**call._asdict(), "body": body_with_json(first_body(call.body)), "policy": orjson.loads(call.policy)}
+    return {**known, "then": body_with_json(second)} if second else known
 
 
 def _readable(value: Any) -> Any:  # noqa: ANN401  any value of JSON

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import orjson
 import structlog
 
+from bridge.call import first_body, second_body
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -76,12 +78,11 @@ def describe(letter: Letter) -> list[tuple[str, str]]:
 
 def _call(call: Call) -> bytes:
     fields: dict[str, Any] = dict(call._asdict())
+    bodies = {"body": first_body(call.body), "then": second_body(call.body)}
     try:
-        fields["body"] = orjson.Fragment(call.body)
-        return orjson.dumps(fields)
+        return orjson.dumps(fields | {name: orjson.Fragment(body) for name, body in bodies.items() if body})
     except (orjson.JSONEncodeError, TypeError):  # pragma: no cover  a rendered body is JSON
-        fields["body"] = base64.b64encode(call.body).decode()
-        return orjson.dumps(fields)
+        return orjson.dumps(fields | {name: base64.b64encode(body).decode() for name, body in bodies.items() if body})
 
 
 async def until_confirmed(

@@ -7,19 +7,19 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-import orjson
-
-from bridge.call import HIGH, LOW, NORMAL, Call, IfMissing, Operation, Policy
+from bridge.call import HIGH, LOW, NORMAL, Call, IfExists, IfMissing, Operation, Policy, two_bodies
 from bridge.errors import RenderError
 from bridge.routing import preflight
+from bridge.routing.bodies import OPENING, creation, own_creation, payload
 from bridge.routing.conversions import to_string
-from bridge.routing.metadata import KEY, with_metadata
+from bridge.routing.settings import Creation
 from bridge.routing.values import Timestamp, Value, type_name
 
 if TYPE_CHECKING:
     from bridge.message import Message
     from bridge.routing.blueprint import Blueprint, Text
-    from bridge.routing.settings import CreateAction, EventAction, Retention, RuleSettings, StatusAction
+    from bridge.routing.bodies import Pieces
+    from bridge.routing.settings import CreateAction, EventAction, RuleSettings, Signal, StatusAction
 
 Make = Callable[["Message", Value, Value, int, int], Call]
 """(message, body, item, index, now_ms) -> Call; raises RuleError. Outside of for_each the element is None, 0."""
@@ -43,7 +43,7 @@ class _Order(NamedTuple):
 def maker_of(rule: RuleSettings, target: str, blueprint: Blueprint) -> Make | None:
     """The function of a rule's action; None for one that makes no calls. Mistakes are noted in the blueprint."""
     if rule.create is not None:
-        return _create(rule, rule.create, _order(rule, target, blueprint, {}), blueprint)
+        return _create(rule, rule.create, _order(rule, target, blueprint, _used(rule.create)), blueprint)
     if rule.event is not None:
         missing = rule.event.if_missing
         changes = {"resend_unknown": rule.event.on_unknown == "resend"}
@@ -52,6 +52,11 @@ def maker_of(rule: RuleSettings, target: str, blueprint: Blueprint) -> Make | No
         changes = _missing(rule.status.if_missing)
         return _status(rule.status, _order(rule, target, blueprint, changes), blueprint)
     return None
+
+
+def _used(action: CreateAction) -> dict[str, Value]:
+    resend = action.event is None or action.event.on_unknown == "resend"
+    return {"if_exists": action.if_exists, "resend_unknown": resend}
 
 
 def _missing(setting: Value) -> dict[str, Value]:
@@ -127,8 +132,9 @@ def _create(rule: RuleSettings, action: CreateAction, order: _Order, blueprint: 
     workflow, given_id = _place(blueprint, "create", action.workflow, action.id)
     fixed, workflow_of = workflow.fixed, workflow.of
     id_of = given_id.of if given_id is not None else default_id(rule.name)
-    middle, params_of = _params(rule, action, blueprint)
-    opening, closing = b'{"instance_id":"', _closing(action)
+    own = action.if_exists is not IfExists.SKIP
+    pieces = own_creation(rule, action, blueprint) if own else creation(rule, action, blueprint, "create")
+    opening, (middle, params_of, closing) = OPENING, pieces
     target, policy, priority, lane_of, due_of = order
     is_id, largest = preflight.is_instance_id, preflight.LARGEST_BODY
 
@@ -145,64 +151,52 @@ def _create(rule: RuleSettings, action: CreateAction, order: _Order, blueprint: 
         values = (_CREATE, target, name, instance_id, "", blob, policy, lane, priority, due_ms)
         return _new(Call, values)
 
-    return make
+    return make if action.event is None else _with_signal(make, rule, action.event, blueprint)
 
 
-def _params(rule: RuleSettings, action: CreateAction, blueprint: Blueprint) -> tuple[bytes, Callable[..., bytes]]:
-    """What follows the id: the end of its string, and then the params."""
-    if action.params is None and not action.metadata:
-        return b'"', lambda *_: b""
-    encoded = blueprint.json("create.params", {} if action.params is None else action.params)
-    if action.metadata:
-        _refuse_own_key(blueprint, "create.params", action.params)
-        encoded = _marked(encoded, rule)
-    if action.params_encoding == "string":
-        return b'","params":', lambda *arguments: orjson.dumps(encoded(*arguments).decode())
-    return b'","params":', encoded
+def _with_signal(make: Make, rule: RuleSettings, signal: Signal, blueprint: Blueprint) -> Make:
+    """Creates that send an event instead where their instance exists."""
+    kind = _event_type(blueprint, "create.event.type", signal.type)
+    payload_of = payload(rule, signal, blueprint, "create.event")
+
+    def both(message: Message, body: Value, item: Value, index: int, now_ms: int) -> Call:
+        call = make(message, body, item, index, now_ms)
+        place = (message, body, item, index)
+        event_type = _checked(kind.of(*place), preflight.is_event_type, preflight.bad_event_type)
+        return call._replace(event_type=event_type, body=two_bodies(call.body, payload_of(*place)))
+
+    return both
 
 
-def _marked(encoded: Callable[..., bytes], rule: RuleSettings) -> Callable[..., bytes]:
-    """The same JSON with ``_bridge`` in it."""
-    add = with_metadata(rule.name, per_element=rule.for_each is not None)
-    return lambda message, body, item, index: add(encoded(message, body, item, index), message, index)
-
-
-def _closing(action: CreateAction) -> bytes:
-    """What follows the params, the same for every call."""
-    rest: dict[str, Value] = {}
-    if action.retention is not None:
-        rest["instance_retention"] = _retention(action.retention)
-    if action.location_hint is not None:
-        rest["location_hint"] = action.location_hint
-    return b"," + orjson.dumps(rest)[1:] if rest else b"}"
-
-
-def _retention(retention: Retention) -> dict[str, Value]:
-    given = {"success_retention": retention.success, "error_retention": retention.error}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _refuse_own_key(blueprint: Blueprint, field: str, value: Value) -> None:
-    if isinstance(value, dict) and KEY in value:
-        blueprint.problem(f"{field}.{KEY}", f"{KEY} is added by the bridge; set metadata: false to write your own")
+def _event_type(blueprint: Blueprint, field: str, text: str) -> Text:
+    return blueprint.text(field, text, preflight.is_event_type, preflight.bad_event_type)
 
 
 def _event(rule: RuleSettings, action: EventAction, order: _Order, blueprint: Blueprint) -> Make:
     workflow, instance = _place(blueprint, "event", action.workflow, action.id)
-    kind = blueprint.text("event.type", action.type, preflight.is_event_type, preflight.bad_event_type)
-    payload_of = blueprint.json("event.payload", action.payload)
-    if action.metadata:
-        _refuse_own_key(blueprint, "event.payload", action.payload)
-        payload_of = _marked(payload_of, rule)
+    kind = _event_type(blueprint, "event.type", action.type)
+    payload_of = payload(rule, action, blueprint, "event")
     addressed = _addressed(Operation.EVENT, order, workflow, instance, kind)
 
     def make(message: Message, body: Value, item: Value, index: int, now_ms: int) -> Call:
-        payload = payload_of(message, body, item, index)
-        if len(payload) > preflight.LARGEST_BODY:
-            raise preflight.too_large(len(payload))
-        return addressed(message, body, item, index, now_ms, payload)
+        return addressed(message, body, item, index, now_ms, payload_of(message, body, item, index))
 
-    return make
+    if action.if_missing.kind is not IfMissing.CREATE:
+        return make
+    return _with_start(make, creation(rule, action.create or Creation.model_validate({}), blueprint, "event.create"))
+
+
+def _with_start(make: Make, pieces: Pieces) -> Make:
+    """Events that create their instance where it does not exist."""
+
+    def both(message: Message, body: Value, item: Value, index: int, now_ms: int) -> Call:
+        call = make(message, body, item, index, now_ms)
+        start = pieces.body(call.instance_id, message, body, item, index)
+        if len(start) > preflight.LARGEST_BODY:
+            raise preflight.too_large(len(start))
+        return call._replace(body=two_bodies(call.body, start))
+
+    return both
 
 
 def _status(action: StatusAction, order: _Order, blueprint: Blueprint) -> Make:

@@ -62,17 +62,15 @@ class Missing(BaseModel):
 
 
 def parse_missing(value: object) -> Missing:
-    """``wait``, ``wait 15m``, ``drop``, ``dead-letter`` -> Missing. Raises ValueError."""
+    """``wait``, ``wait 15m``, ``create``, ``drop``, ``dead-letter`` -> Missing. Raises ValueError."""
     if isinstance(value, Missing):
         return value
     word, _, rest = value.partition(" ") if isinstance(value, str) else ("", "", "")
-    if word == IfMissing.CREATE and not rest:
-        raise ValueError("if_missing: create is not available yet; use wait 15m, drop or dead-letter")
     if word == IfMissing.WAIT:
         return Missing(kind=IfMissing.WAIT, wait=parse_duration(rest) if rest else DEFAULT_WAIT)
-    if word in {IfMissing.DROP, IfMissing.DEAD_LETTER} and not rest:
+    if word in {IfMissing.CREATE, IfMissing.DROP, IfMissing.DEAD_LETTER} and not rest:
         return Missing(kind=IfMissing(word))
-    raise ValueError('use "wait 15m", "drop" or "dead-letter"')
+    raise ValueError('use "wait 15m", "create", "drop" or "dead-letter"')
 
 
 def format_missing(value: Missing) -> str:
@@ -84,15 +82,8 @@ MissingText = Annotated[
     Missing,
     BeforeValidator(parse_missing),
     PlainSerializer(format_missing),
-    WithJsonSchema({"type": "string", "pattern": "^(wait( .+)?|drop|dead-letter)$", "examples": ["wait 15m"]}),
+    WithJsonSchema({"type": "string", "pattern": "^(wait( .+)?|create|drop|dead-letter)$", "examples": ["wait 15m"]}),
 ]
-
-
-def available_if_exists(value: object) -> object:
-    """Let through what dispatch can do. Raises ValueError for the rest of what the word may become."""
-    if value in set(IfExists) - {IfExists.SKIP}:
-        raise ValueError(f"if_exists: {value} is not available yet; use skip")
-    return value
 
 
 _RETENTION = re.compile(r"\d+\s+(second|minute|hour|day|week|month|year)s?")
@@ -129,18 +120,10 @@ class _Action(_Settings):
     target: str | None = Field(None, description="The configured target; needed where there are several.")
 
 
-class CreateAction(_Action):
-    """Create an instance."""
+class Creation(_Settings):
+    """How to create an instance."""
 
-    id: str | None = Field(
-        None,
-        min_length=1,
-        description="The instance id, a template. Left out: a hash of source, message, rule and element.",
-    )
     params: JsonValue = Field(None, description="What the instance gets: any value, templates inside.")
-    if_exists: Annotated[IfExists, BeforeValidator(available_if_exists)] = Field(
-        IfExists.SKIP, description="What a used id means: skip, the instance is there already."
-    )
     retention: Retention | None = Field(None, description="Left out: the Workflow's own.")
     location_hint: (
         Literal["wnam", "weur", "enam", "eeur", "apac", "apac-ne", "apac-se", "oc", "sam", "afr", "me"] | None
@@ -151,16 +134,11 @@ class CreateAction(_Action):
     )
 
 
-class EventAction(_Action):
-    """Send an event to an instance."""
+class Payload(_Settings):
+    """An event."""
 
-    id: str = Field(min_length=1, description="The instance id, a template.")
     type: str = Field(min_length=1, description="The event type that the instance waits for, a template.")
     payload: JsonValue = Field(default_factory=dict, description="What the event carries: any value, templates inside.")
-    if_missing: MissingText = Field(
-        Missing(kind=IfMissing.WAIT), description="What an absent instance means: wait 15m, drop or dead-letter."
-    )
-    create: JsonValue = Field(None, description="How to create the instance that is missing; not available yet.")
     on_unknown: Literal["resend", "dead-letter"] = Field(
         "resend", description="What to do when it is not known whether the event arrived."
     )
@@ -168,10 +146,51 @@ class EventAction(_Action):
         default=True, description="Add `_bridge: {id, source, rule}` to a payload that is an object."
     )
 
+
+class Signal(Payload):
+    """The event that a create sends to the instance that exists already."""
+
+
+class CreateAction(Creation, _Action):
+    """Create an instance."""
+
+    id: str | None = Field(
+        None,
+        min_length=1,
+        description="The instance id, a template. Left out: a hash of source, message, rule and element.",
+    )
+    if_exists: IfExists = Field(
+        IfExists.SKIP,
+        description="What it means that another call has used the id: skip, nothing to do; fail, a dead letter; "
+        "restart, the instance; event, send it the one below; new, make one under an id of its own (sqlite outbox).",
+    )
+    event: Signal | None = Field(None, description="The event of `if_exists: event`.")
+
     @model_validator(mode="after")
-    def _no_create(self) -> EventAction:
-        if self.create is not None:
-            raise ValueError("create inside event is not available yet; use a create rule and if_missing: wait 15m")
+    def _event_fits(self) -> CreateAction:
+        if (self.event is not None) != (self.if_exists is IfExists.EVENT):
+            raise ValueError("if_exists: event and event: {type, payload} go together")
+        if self.if_exists is not IfExists.SKIP and "metadata" in self.model_fields_set and not self.metadata:
+            raise ValueError(f"if_exists: {self.if_exists} needs metadata: by it a call knows what it made itself")
+        return self
+
+
+class EventAction(Payload, _Action):
+    """Send an event to an instance."""
+
+    id: str = Field(min_length=1, description="The instance id, a template.")
+    if_missing: MissingText = Field(
+        Missing(kind=IfMissing.WAIT),
+        description="What an absent instance means: wait 15m, create, drop or dead-letter.",
+    )
+    create: Creation | None = Field(
+        None, description="How `if_missing: create` makes the instance that then gets the event; its id is `id`."
+    )
+
+    @model_validator(mode="after")
+    def _create_fits(self) -> EventAction:
+        if self.create is not None and self.if_missing.kind is not IfMissing.CREATE:
+            raise ValueError("create inside event goes with `if_missing: create` only")
         return self
 
 
@@ -199,6 +218,8 @@ class StatusAction(_Action):
     def _options_fit(self) -> StatusAction:
         if self.rollback is not None and self.to != "terminate":
             raise ValueError("rollback goes with `to: terminate` only")
+        if self.if_missing.kind is IfMissing.CREATE:
+            raise ValueError("if_missing: create is for events: there is no status to change of what did not exist")
         if self.from_ is not None and self.to != "restart":
             raise ValueError("from goes with `to: restart` only")
         return self

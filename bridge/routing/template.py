@@ -188,6 +188,11 @@ def _whole(value: Value) -> Node | None:
     return pieces[0] if len(pieces) == 1 and not isinstance(pieces[0], str) else None
 
 
+def is_whole(value: Value) -> bool:
+    """Whether it is one ``${…}`` alone, which keeps the type of its value. Raises ExpressionError."""
+    return _whole(value) is not None
+
+
 def path_of(node: Node) -> Path | None:
     """What an expression that only reads reads: the variable, then fields and places. None for any other."""
     if isinstance(node, Name):

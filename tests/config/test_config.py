@@ -109,6 +109,7 @@ def test_with_the_fixes_that_are_shown_the_twenty_mistakes_are_gone(folder: Fold
         ({**MEMORY, "dead_letters": {"to": {"type": "nats"}}}, "dead_letters.to: needs type: one of kafka, rabbitmq"),
         ({**MEMORY, "dead_letters": {"to": {**KAFKA_TO, "topik": 1}}}, "dead_letters.to.topik: is not known here"),
         ({**MEMORY, "dispatch.enabled": False}, "dispatch.enabled: without dispatch the memory outbox"),
+        ({**MEMORY, "rules.0.create.if_exists": "new"}, "rules[0].create.if_exists: the memory outbox cannot remember"),
         ({"sources.orders.sasl": NUMBER}, "sources.orders.sasl.password: a secret does not belong into the file"),
         ({**HELD, "rules.0.delay": "21m"}, "rules[0].delay: with the memory outbox a message of RabbitMQ"),
         ({**HELD, "rules.0": {"name": "e", "event": EVENT}}, "rules[0].event.if_missing: with the memory outbox"),
@@ -290,7 +291,8 @@ def test_notes_tell_the_limits_of_what_is_promised(folder: Folder) -> None:
     assert len(notes(folder.load({"sources.orders.assign": {"index": 0, "of": 2}}))) == 1
     told = notes(folder.load({"sources": {"pay": RABBIT}, "rules.0.create.id": None}))
     assert told[1] == (
-        "source pay: a message without message_id has no identity; rules without id make it a dead letter"
+        "source pay: a message without message_id has no identity; rules without id, and those with "
+        "if_exists other than skip, make it a dead letter"
     )
     assert len(notes(folder.load({"sources": {"pay": {**RABBIT, "identity": "body-hash"}}}))) == 1
 

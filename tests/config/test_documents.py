@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 import pytest
 
-from bridge.call import NORMAL
+from bridge.call import NORMAL, Operation, first_body, second_body
 from bridge.cloudflare.responses import Meaning
 from bridge.config.markdown import metrics_table
 from bridge.dispatch import outcome
@@ -130,14 +130,18 @@ def told(routed: Routed) -> Iterator[str]:
 
 
 def told_call(call: Call) -> str:
-    place = "/".join(filter(None, (call.workflow, call.instance_id, call.event_type)))
+    event_type = call.event_type if call.operation is Operation.EVENT else ""
+    place = "/".join(filter(None, (call.workflow, call.instance_id, event_type)))
     due = format_timestamp(Timestamp(call.not_before_ms * 1_000_000))
     notes = [
         f"(not before {due})" if call.not_before_ms else "",
         f"(lane {call.lane})" if call.lane else "",
         "" if call.priority == NORMAL else f"(priority {('high', 'normal', 'low')[call.priority]})",
     ]
-    return " ".join(filter(None, (call.operation, place, *notes, call.body.decode())))
+    second = second_body(call.body).decode()
+    if second:
+        second = f"or event {call.event_type} {second}" if call.operation is Operation.CREATE else f"or create {second}"
+    return " ".join(filter(None, (call.operation, place, *notes, first_body(call.body).decode(), second)))
 
 
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.rules.splitlines()[0][8:])
@@ -194,7 +198,7 @@ def test_every_template_gives_what_stands_beside_it(row: dict[str, str]) -> None
 
 
 @pytest.mark.parametrize("row", rows(RULES, "in a rule", "refusal"), ids=lambda row: row["in a rule"])
-def test_what_is_not_available_yet_is_refused_in_these_words(row: dict[str, str], folder: Folder) -> None:
+def test_what_cannot_be_meant_is_refused_in_these_words(row: dict[str, str], folder: Folder) -> None:
     """By the loader, with the rule as the place."""
     folder.write(f"{AROUND}- name: early\n  {code(row['in a rule'])}\n")
     (problem,) = folder.refuse()

@@ -94,12 +94,34 @@ def no_fault(_url: str, _body: bytes | None) -> None:
 
 
 class Bench:
-    """A running dispatcher between an outbox and an emulator."""
+    """A running dispatcher between an outbox file and an emulator."""
 
-    def __init__(self, outbox: SqliteOutbox, emulator: Emulator, dispatcher: Dispatcher) -> None:
-        self.outbox = outbox
+    outbox: SqliteOutbox
+    dispatcher: Dispatcher
+
+    def __init__(self, path: Path, emulator: Emulator, sender: Sender, metrics: Metrics) -> None:
         self.emulator = emulator
-        self.dispatcher = dispatcher
+        self._path = path
+        self._sender = sender
+        self._metrics = metrics
+        self._task: asyncio.Task[None]
+
+    async def start(self) -> None:
+        self.outbox = SqliteOutbox(SqliteSettings(path=self._path), clock=now_ms)
+        await self.outbox.open()
+        lines = {"main": Line(self._sender, concurrency=8)}
+        self.dispatcher = Dispatcher(self.outbox, lines, self._metrics, Clock(now_ms, random.Random(1).random))
+        self._task = asyncio.create_task(self.dispatcher.run())
+
+    async def stop(self) -> None:
+        self.dispatcher.stop()
+        await asyncio.wait_for(self._task, SECONDS)
+        await self.outbox.close()
+
+    async def restart(self) -> None:
+        """As a process that ends and begins again: only the file is left."""
+        await self.stop()
+        await self.start()
 
     async def add(self, calls: Iterable[Call]) -> None:
         await (await self.outbox.add(intake(calls))).wait()
@@ -133,23 +155,18 @@ class Bench:
 async def running(
     folder: Path, fault: Callable[[str, bytes | None], Answer | str | None] = no_fault
 ) -> AsyncIterator[Bench]:
-    outbox = SqliteOutbox(SqliteSettings(path=folder / "outbox.db"), clock=now_ms)
-    await outbox.open()
     async with Emulator(EmulatorSettings.model_validate({"workflows": WORKFLOWS})) as emulator:
         settings = TargetSettings.model_validate(
             {"account_id": emulator.account_id, "api_token": emulator.token, "base_url": emulator.base_url}
         )
         client = Client(settings, Flaky(FastTransport(settings), fault))
         metrics = Metrics()
-        lines = {"main": Line(Sender(client, metrics, time.monotonic), concurrency=8)}
-        dispatcher = Dispatcher(outbox, lines, metrics, Clock(now_ms, random.Random(1).random))
-        task = asyncio.create_task(dispatcher.run())
+        bench = Bench(folder / "outbox.db", emulator, Sender(client, metrics, time.monotonic), metrics)
+        await bench.start()
         try:
-            yield Bench(outbox, emulator, dispatcher)
+            yield bench
         finally:
-            dispatcher.stop()
-            await asyncio.wait_for(task, SECONDS)
-            await outbox.close()
+            await bench.stop()
             await client.close()
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from bridge.call import HIGH, LOW, Call, IfMissing, Operation, Policy
+from bridge.call import HIGH, LOW, Call, IfExists, IfMissing, Operation, Policy, first_body, second_body
+from bridge.errors import ConfigError
 from tests.routing.messages import CREATE, NOW_MS, calls, message, only, route, router
 
 if TYPE_CHECKING:
@@ -75,6 +76,56 @@ def test_an_event() -> None:
     assert call.body == b'{"amount":9.90,"_bridge":' + bridge + b"}"
     assert (call.operation, call.instance_id, call.event_type, call.priority) == (Operation.EVENT, "o-1", "paid", LOW)
     assert Policy.decode(call.policy) == Policy("r0")
+
+
+def test_a_create_that_cares_who_was_first_is_marked() -> None:
+    """Every ``if_exists`` but skip puts ``_bridge`` into the params, whatever ``metadata`` says by default."""
+    call = only(route(router({"create": {**CREATE, "if_exists": "restart"}}), message(b'{"id":7}', offset=3)))
+    mark = {"id": "shop.orders/0/3", "source": "orders", "rule": "r0"}
+    assert orjson.loads(call.body) == {"instance_id": "order-7", "params": {"id": 7, "_bridge": mark}}
+    assert Policy.decode(call.policy) == Policy("r0", if_exists=IfExists.RESTART)
+    bare = {"create": {"workflow": "w", "id": "a", "if_exists": "fail"}}
+    assert orjson.loads(only(route(router(bare), message(offset=3))).body)["params"] == {"_bridge": mark}
+
+
+def test_a_create_that_signals_has_both_bodies() -> None:
+    """The payload of the event rides behind the create, with its type and the same identity."""
+    signal = {"type": "again-${body.id}", "payload": {"n": "${body.id}"}, "on_unknown": "dead-letter"}
+    rule = {"create": {"workflow": "w", "id": "a", "if_exists": "event", "event": signal}}
+    call = only(route(router(rule), message(b'{"id":7}')))
+    mark = {"id": "shop.orders/0/0", "source": "orders", "rule": "r0"}
+    assert orjson.loads(first_body(call.body)) == {"instance_id": "a", "params": {"_bridge": mark}}
+    assert (call.event_type, orjson.loads(second_body(call.body))) == ("again-7", {"n": 7, "_bridge": mark})
+    assert not Policy.decode(call.policy).resend_unknown
+
+
+def test_an_event_that_starts_has_both_bodies() -> None:
+    """The create of the instance rides behind the payload, under the event's id."""
+    create = {"params": "${body}", "retention": {"success": "1 day"}}
+    rule = {"event": {"workflow": "w", "id": "o-${body.id}", "type": "t", "if_missing": "create", "create": create}}
+    call = only(route(router(rule), message(b'{"id": 7}')))
+    assert set(orjson.loads(first_body(call.body))) == {"_bridge"}
+    expected = b'{"instance_id":"o-7","params":{"id": 7},"instance_retention":{"success_retention":"1 day"}}'
+    assert second_body(call.body) == expected
+    assert Policy.decode(call.policy) == Policy("r0", if_missing=IfMissing.CREATE)
+
+
+@pytest.mark.parametrize(
+    ("params", "named", "reason"),
+    [("${body.list}", "named", "render_error"), ("${body}", "", "no_identity")],
+)
+def test_params_that_cannot_be_marked(params: str, named: str, reason: str) -> None:
+    """Params that turn out to be no object, and a message that nothing names, are dead letters."""
+    rule = {"create": {"workflow": "w", "id": "a", "if_exists": "fail", "params": params}}
+    [letter] = route(router(rule), message(b'{"list": []}', has_identity=bool(named))).dead
+    assert letter.reason == reason
+
+
+@pytest.mark.parametrize("params", [[1], 5, "text", "a ${body.id}"])
+def test_params_that_are_never_an_object(params: Value) -> None:
+    """They are refused when the rules are loaded, where ``if_exists`` needs ``_bridge`` in them."""
+    with pytest.raises(ConfigError, match="if_exists: new needs params that are an object"):
+        router({"create": {"workflow": "w", "id": "a", "if_exists": "new", "params": params}})
 
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
