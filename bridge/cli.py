@@ -12,6 +12,7 @@ from bridge.commands.dead_letters import dead_letters
 from bridge.commands.demo import demo
 from bridge.commands.emulator import emulator
 from bridge.commands.eval import eval  # noqa: A004  the command's name
+from bridge.commands.explain import explain
 from bridge.commands.healthcheck import healthcheck
 from bridge.commands.run import run
 from bridge.commands.schema import schema
@@ -23,7 +24,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show local variables, and these may hold secrets
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, check, eval, demo, emulator, healthcheck, schema):
+for command in (
+    check,
+    demo,
+    emulator,
+    eval,
+    explain,
+    healthcheck,
+    run,
+    schema,
+):
     app.command()(command)
 app.add_typer(dead_letters)
 

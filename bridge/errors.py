@@ -5,6 +5,7 @@ Each class has one place that catches it and one action there:
     BridgeError
     ├── ConfigError          commands: print every problem, exit 2
     ├── NotAMessage          commands: say where it stands, exit 2
+    ├── RecordMissing        commands: say what there is instead, exit 2
     ├── SourceLost           app: close the source, reopen it with backoff
     ├── Undecodable          decoding: this message is a dead letter, the others of the batch go on
     ├── SchemasUnavailable   intake: keep the batch, wait, try again
@@ -60,6 +61,10 @@ class NotAMessage(BridgeError):  # noqa: N818  it says what it is not
         super().__init__(message)
         self.path = tuple(path)
         self.message = message
+
+
+class RecordMissing(BridgeError):  # noqa: N818  it says what happened
+    """The broker has no message at the place that was named; what it has is in the text."""
 
 
 class SourceLost(BridgeError):  # noqa: N818  it says what happened

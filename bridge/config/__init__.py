@@ -1,6 +1,6 @@
 """The configuration: the settings of all parts in one model, read from file and environment, checked as a whole."""
 
-from bridge.config.loading import load_config
+from bridge.config.loading import Loaded, load_config, read_config
 from bridge.config.model import Config, DeadLettersSettings, DispatchSettings, LogSettings, ShutdownSettings
 from bridge.config.secrets import secrets_of
 from bridge.config.sources import SourceSettings
@@ -9,9 +9,11 @@ __all__ = [
     "Config",
     "DeadLettersSettings",
     "DispatchSettings",
+    "Loaded",
     "LogSettings",
     "ShutdownSettings",
     "SourceSettings",
     "load_config",
+    "read_config",
     "secrets_of",
 ]

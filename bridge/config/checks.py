@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bridge.call import IfExists, IfMissing
 from bridge.cloudflare.token import Token
+from bridge.config.cases import case_problems
 from bridge.config.secrets import settings_of
 from bridge.document import dotted
 from bridge.errors import ConfigError, Problem
@@ -25,11 +26,14 @@ LONGEST_HOLD = timedelta(minutes=20)
 TOO_LONG = "with the memory outbox a message of RabbitMQ can be held for at most 20 minutes"
 
 
-def cross_checks(config: Config) -> list[Problem]:
-    """Everything that no single part can see."""
+def cross_checks(config: Config, *, here: bool = True) -> list[Problem]:
+    """Everything that no single part can see. here: False leaves out what this machine has, and what is secret."""
+    always = [*_holds(config), *case_problems(config.tests, config.sources)]
+    if not here:
+        return always
     files = list(_files(config))
     unreadable = {problem.path for problem in files}
-    return [*files, *_tokens(config, unreadable), *_outbox(config), *_holds(config)]
+    return [*files, *_tokens(config, unreadable), *_outbox(config), *always]
 
 
 def _files(config: Config) -> Iterator[Problem]:

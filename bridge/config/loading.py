@@ -13,7 +13,7 @@ from bridge.config.checks import cross_checks
 from bridge.config.environment import overlay, variable
 from bridge.config.model import Config
 from bridge.config.problems import from_pydantic, keys_of, locate, placed
-from bridge.config.secrets import inline_secrets
+from bridge.config.secrets import inline_secrets, stand_in
 from bridge.config.sources import SourceSettings, source_info
 from bridge.document import load
 from bridge.errors import ConfigError, Problem
@@ -30,22 +30,37 @@ _PLACEHOLDER = re.compile(r"(?<!\$)\$\{ENV:([^}]*)\}")
 SECTIONS = ("targets", "sources", "rules")  # their elements stand for themselves
 
 
+class Loaded(NamedTuple):
+    """A configuration, and where everything in it stands."""
+
+    config: Config
+    document: Document
+
+
 def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> Config:
     """Read, lay the environment over the file, validate, compile the rules, check the whole.
 
     environ: instead of the process's own. Raises ConfigError with every problem that can be found at once, each with
     its path, file and line.
     """
+    return read_config(path, environ).config
+
+
+def read_config(path: Path | str, environ: Mapping[str, str] | None = None, *, here: bool = True) -> Loaded:
+    """The same, with places. here: False for a machine on which it will not run: it need not have secrets and disks."""
     environ = os.environ if environ is None else environ
     document = load(path)
     from_environment = overlay(document, environ)
     misplaced = _fill_in(document, environ)
     problems = [*document.problems, *misplaced, *inline_secrets(document, from_environment)]
+    if not here:
+        stand_in(document.value)
     read = _validate(document)
     found = list(read.problems)
     if read.config is not None:
         wrong = {_part(keys_of(problem.path)) for problem in found}
-        between = placed([*cross_checks(read.config), *_rules(read.config, document.value)], document, read.numbers)
+        crossing = [*cross_checks(read.config, here=here), *_rules(read.config, document.value)]
+        between = placed(crossing, document, read.numbers)
         found += [problem for problem in between if _part(keys_of(problem.path)) not in wrong]
     said = {problem.path for problem in misplaced}
     problems += [problem for problem in found if problem.path not in said]
@@ -53,7 +68,7 @@ def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> C
         raise ConfigError(
             sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line, problem.path))
         )
-    return read.config
+    return Loaded(read.config, document)
 
 
 def _fill_in(document: Document, environ: Mapping[str, str]) -> list[Problem]:

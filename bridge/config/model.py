@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from bridge.admin.settings import HealthSettings
 from bridge.cloudflare.settings import TargetSettings
+from bridge.config.cases import Case
 from bridge.config.sources import SourceSettings, source_info
 from bridge.dead_letters.settings import DeadLetterSettings
 from bridge.logs import Format, Level
@@ -110,6 +111,9 @@ class Config(BaseSettings):
     vars: dict[str, JsonValue] = Field(
         default_factory=dict, description="Constants for rules, as `vars.name`. `${ENV:NAME}` is allowed here only."
     )
+    tests: list[Case] = Field(
+        default_factory=list, description="Rule tests, for `workflow-bridge test`; `run` does not look at them."
+    )
     outbox: Annotated[OutboxSettings, BeforeValidator(_sqlite_unless_said)] = Field(
         default_factory=SqliteSettings, description="Where calls wait until the API has them; `sqlite` by default."
     )
@@ -153,10 +157,10 @@ class Config(BaseSettings):
         )
 
     def digest(self) -> str:
-        """Twelve characters that change when a setting does; secrets do not go into it."""
+        """Twelve characters that change when a setting does; neither secrets nor rule tests go into it."""
         return self.hash
 
     @cached_property
     def hash(self) -> str:
         """See ``digest``."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        return hashlib.sha256(self.model_dump_json(exclude={"tests"}).encode()).hexdigest()[:12]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SECRET_FILES = ("token_file", "password_file", "url_file", "auth_file")  # the ends of such settings' names
 MAX_SECRET_BYTES = 65_536
+_NONE = "-"  # stands for a secret that is not there
 
 
 def inline_secrets(document: Document, from_environment: set[Keys]) -> list[Problem]:
@@ -34,6 +35,23 @@ def inline_secrets(document: Document, from_environment: set[Keys]) -> list[Prob
             ways = f"{file} or {ways}"
         problems.append(document.problem(path, f"a secret does not belong into the file; use {ways}"))
     return problems
+
+
+def stand_in(value: dict[str, Any]) -> None:
+    """Put something in the place of each secret that is not there, for a machine on which the bridge does not run."""
+    for target in _mappings(value.get("targets")):
+        if not {"api_token", "api_token_file"} & target.keys():
+            target |= {"api_token": _NONE}
+    for source in _mappings(value.get("sources")):
+        if source.get("type") == "rabbitmq" and not {"url", "url_file"} & source.keys():
+            source["url"] = "amqp://localhost"
+        for sasl in _mappings({"sasl": source.get("sasl")}):
+            if "username" in sasl and not {"password", "password_file"} & sasl.keys():
+                sasl |= {"password": _NONE}
+
+
+def _mappings(value: object) -> list[dict[str, Any]]:
+    return [held for held in value.values() if isinstance(held, dict)] if isinstance(value, dict) else []
 
 
 def settings_of(settings: BaseModel, path: Keys = ()) -> Iterator[tuple[Keys, object]]:

@@ -247,11 +247,19 @@ def _timestamp_ms(held: Mapping[str, Any]) -> int | None:
 
 
 def _moment(value: object) -> int:
+    moment = epoch_ms(value)
+    if moment is None:
+        raise NotAMessage(("timestamp",), 'write a time such as "2026-03-01T12:00:00Z"')
+    return moment
+
+
+def epoch_ms(time: object) -> int | None:
+    """ISO 8601 text, in UTC where it does not say, as milliseconds since 1970; None where it is no such text."""
     try:
-        moment = datetime.fromisoformat(value)  # type: ignore[arg-type]  # anything but text is a TypeError
+        moment = datetime.fromisoformat(time)  # type: ignore[arg-type]  # anything but text is a TypeError
         return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(milliseconds=1)
     except (TypeError, ValueError, OverflowError):
-        raise NotAMessage(("timestamp",), 'write a time such as "2026-03-01T12:00:00Z"') from None
+        return None
 
 
 def _attributes(value: object) -> Mapping[str, str | int]:

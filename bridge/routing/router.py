@@ -53,9 +53,15 @@ class Router:
             raise ConfigError(problems)
         self._bury_unmatched = {info.name for info in sources if info.unmatched == "dead-letter"}
         self._plans: dict[str, Plan] = {}
+        self._rules: dict[str, Sequence[Rule]] = {}
         for source in known:
             mine = [rule for rule, applies_to in compiled if source in applies_to]
+            self._rules[source] = mine
             self._plans[source] = plan_for(mine, dict(vars), names.headers)
+
+    def rules(self, source: str) -> Sequence[Rule]:
+        """The rules for a source, compiled, in file order."""
+        return self._rules[source]
 
     def route(self, source: str, messages: Sequence[Message], values: Sequence[object], now_ms: int) -> Routed:
         """What a batch becomes.

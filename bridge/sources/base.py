@@ -68,3 +68,25 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Let go of the broker."""
+
+
+class Reader(Protocol):
+    """Looks at a source's messages and leaves them to it: joins nothing, commits and acknowledges nothing.
+
+    Every method but ``close`` raises SourceLost.
+    """
+
+    async def open(self) -> None:
+        """Connect."""
+
+    async def begin(self, at: str | int) -> None:
+        """Read from here on: "earliest", "latest", "committed", or a time in milliseconds since 1970."""
+
+    async def receive(self) -> Sequence[Message]:
+        """What has arrived; nothing after a moment without any. Safe to cancel."""
+
+    async def at(self, topic: str, partition: int, offset: int) -> Message:
+        """The message at a place. Raises RecordMissing where there is none."""
+
+    async def close(self) -> None:
+        """Let go of the broker; what it has delivered is where it was. May be called more than once."""

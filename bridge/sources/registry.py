@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from bridge.message import Positions
-    from bridge.sources.base import Source
+    from bridge.sources.base import Reader, Source
 
 
 class SourceType(NamedTuple):
@@ -19,13 +19,22 @@ class SourceType(NamedTuple):
 
     settings: str  # "module:class" of its pydantic model
     source: str  # "module:class" of the source
+    reader: str  # "module:class" of what looks at its messages and leaves them where they are
     extra: str  # the optional dependency that brings its packages
     positions: bool  # whether it keeps positions: the outbox is given to it
 
 
 SOURCES = {
-    "kafka": SourceType("kafka_settings:KafkaSettings", "kafka:KafkaSource", "kafka", positions=True),
-    "rabbitmq": SourceType("rabbitmq_settings:RabbitSettings", "rabbitmq:RabbitSource", "rabbitmq", positions=False),
+    "kafka": SourceType(
+        "kafka_settings:KafkaSettings", "kafka:KafkaSource", "kafka_reading:KafkaReader", "kafka", positions=True
+    ),
+    "rabbitmq": SourceType(
+        "rabbitmq_settings:RabbitSettings",
+        "rabbitmq:RabbitSource",
+        "rabbitmq_reading:RabbitReader",
+        "rabbitmq",
+        positions=False,
+    ),
 }
 
 
@@ -48,6 +57,12 @@ def make_source(kind: str, name: str, settings: BaseModel, positions: Positions)
     entry = _known(kind)
     source: Any = _load(kind, entry.source)
     made: Source = source(name, settings, positions) if entry.positions else source(name, settings)
+    return made
+
+
+def make_reader(kind: str, name: str, settings: BaseModel, most: int) -> Reader:
+    """A reader that is not open yet, for so many messages. Raises ConfigError where its packages are not installed."""
+    made: Reader = _load(kind, _known(kind).reader)(name, settings, most)
     return made
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.errors import ConfigError
 from bridge.sources import registry
-from bridge.sources.registry import SourceType, make_source, require, settings_model
+from bridge.sources.registry import make_source, require, settings_model
 from tests.sources.subjects import OutboxPositions
 
 
@@ -29,7 +29,7 @@ def test_an_unknown_type_is_a_configuration_error() -> None:
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a broker's client is not installed, the error says what to install."""
-    entry = SourceType("kafka_settings:KafkaSettings", "kafka:KafkaSource", "kafka", positions=True)
+    entry = registry.SOURCES["kafka"]._replace(extra="kafka")
     monkeypatch.setitem(registry.SOURCES, "kafka", entry)
     monkeypatch.setitem(sys.modules, "aiokafka", None)
     for name in [name for name in sys.modules if name.startswith("bridge.sources.kafka")]:

@@ -1,0 +1,127 @@
+"""A configuration on a stage: its sources' decoders and its rules, without brokers, outbox and calls."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from bridge.decoding.decoder import Decode, decoder
+from bridge.errors import NotAMessage, Undecodable
+from bridge.recorded import UNDECODED
+from bridge.recorded.reading import json_text
+from bridge.routing.outcome import SKIP, Rejected, Routed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from bridge.config import Config, SourceSettings
+    from bridge.message import Message
+    from bridge.recorded import Recorded
+
+NO_SOURCE: Final = "no_source"  # what becomes of a message whose source the configuration does not have
+
+
+class Sample(NamedTuple):
+    """A message to try."""
+
+    message: Message
+    value: object = UNDECODED  # what the rules see as the body, where that was given instead of bytes
+
+
+class Decoded(NamedTuple):
+    """What the rules see of messages."""
+
+    messages: list[Message]
+    values: list[object]  # SKIP in the place of one that cannot be decoded
+    failed: list[Rejected]
+
+
+class Stage:
+    """The rules of a configuration. Raises ConfigError where they cannot be compiled."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.router = config.router()
+        self._decoders = {name: decoder(settings) for name, settings in config.sources.items()}
+
+    def sample(self, recorded: Recorded, source: str = "") -> Sample:
+        """A message as its source would give it: what was left out is what the source makes of it.
+
+        source: for messages that name none. Raises NotAMessage.
+        """
+        name = recorded.message.source or source or self._only_source()
+        if name not in self.config.sources:
+            raise NotAMessage(("source",), f"no source {name!r}; there are {', '.join(self.config.sources)}")
+        return completed(recorded, name, self.config.sources[name])
+
+    def _only_source(self) -> str:
+        if len(self.config.sources) == 1:
+            return next(iter(self.config.sources))
+        raise NotAMessage((), f"say which source the message is of; there are {', '.join(self.config.sources)}")
+
+    def takes(self, sample: Sample) -> bool:
+        """Whether the configuration has the sample's source."""
+        return sample.message.source in self.config.sources
+
+    async def decoded(self, source: str, samples: Sequence[Sample]) -> Decoded:
+        """The values of messages of one source."""
+        decode = self._decoders[source]
+        values: list[object] = []
+        failed = []
+        for message, value in samples:
+            try:
+                values.append(decode(message.body) if value is UNDECODED else value)
+            except Undecodable as error:
+                values.append(SKIP)
+                failed.append(Rejected(message, "undecodable", str(error)))
+        return Decoded([message for message, _ in samples], values, failed)
+
+    async def route(self, source: str, samples: Sequence[Sample], now_ms: int) -> Routed:
+        """What messages of one source become, those that cannot be decoded among the dead letters."""
+        messages, values, failed = await self.decoded(source, samples)
+        routed = self.router.route(source, messages, values, now_ms)
+        return routed._replace(dead=[*failed, *routed.dead]) if failed else routed
+
+
+def completed(recorded: Recorded, name: str, settings: SourceSettings) -> Sample:
+    """A message with what its source gives to every one."""
+    message, given, value = recorded.message._replace(source=name), recorded.given, recorded.value
+    if value is not UNDECODED and settings.decode is Decode.JSON:
+        message, value = message._replace(body=json_text(value, ("value",))), UNDECODED
+    if {"id", "channel", "attributes"} <= given and settings.type != "kafka":
+        return Sample(message, value)
+    return Sample(_COMPLETE[settings.type](message, given, settings), value)
+
+
+def _kafka(message: Message, given: frozenset[str], settings: Any) -> Message:  # noqa: ANN401  one of the union
+    channel = message.channel or next(iter(settings.topics), "topic")
+    attributes = {"partition": 0, "offset": 0, **message.attributes}
+    identity = message.id if "id" in given else f"{channel}/{attributes['partition']}/{attributes['offset']}"
+    headers = message.headers
+    if any(type(value) is str for _, value in headers):  # Kafka's headers are bytes
+        headers = [(key, value.encode() if isinstance(value, str) else value) for key, value in headers]
+    return message._replace(channel=channel, id=identity, headers=headers, attributes=attributes)
+
+
+def _rabbitmq(message: Message, given: frozenset[str], settings: Any) -> Message:  # noqa: ANN401  one of the union
+    queue = message.attributes.get("queue", settings.names[0])
+    channel = message.channel or str(message.attributes.get("routing_key", queue))
+    message = message._replace(
+        channel=channel, attributes={"queue": queue, "exchange": "", "routing_key": channel, **message.attributes}
+    )
+    if "id" in given:
+        return message
+    if settings.identity == "body-hash":
+        return message._replace(id=f"{queue}/{hashlib.sha256(message.body or b'').hexdigest()[:32]}")
+    return message._replace(id=f"{queue}/0-0", has_identity=message.has_identity and "has_identity" in given)
+
+
+_COMPLETE: Mapping[str, Any] = {"kafka": _kafka, "rabbitmq": _rabbitmq}
+
+
+def by_source(samples: Iterable[Sample]) -> dict[str, list[Sample]]:
+    """The samples of each source, in their order."""
+    found: dict[str, list[Sample]] = {}
+    for sample in samples:
+        found.setdefault(sample.message.source, []).append(sample)
+    return found
