@@ -14,7 +14,7 @@ import typer
 from bridge.app import now_ms
 from bridge.commands.files import ConfigFile, refuse
 from bridge.config import read_config
-from bridge.errors import ConfigError, RecordMissing, SourceLost
+from bridge.errors import ConfigError, RecordMissing, SchemasUnavailable, SourceLost
 from bridge.rehearsal.explanation import explain as explained
 from bridge.rehearsal.inputs import one_message
 from bridge.rehearsal.live import Place, message_at
@@ -22,6 +22,7 @@ from bridge.rehearsal.stage import Stage
 from bridge.rehearsal.words import explanation_data, explanation_lines, safe
 
 if TYPE_CHECKING:
+    from bridge.rehearsal.explanation import Explanation
     from bridge.rehearsal.stage import Sample
 
 NOTHING = 1  # the exit code
@@ -53,10 +54,10 @@ def explain(  # noqa: PLR0913  the options of a command
         stage = Stage(read_config(config, os.environ, here=offset is not None).config)
         place = None if offset is None else Place(topic, partition, offset)
         sample = _written(stage, message, source) if place is None else _live(stage, source, place)
-        explanation = asyncio.run(explained(stage, sample, now_ms()))
+        explanation = asyncio.run(_explained(stage, sample))
     except ConfigError as error:
         refuse(*error.problems)
-    except (RecordMissing, SourceLost, OSError) as error:
+    except (RecordMissing, SchemasUnavailable, SourceLost, OSError) as error:
         refuse(str(error))
     if json:
         print(orjson.dumps(explanation_data(explanation)).decode())
@@ -65,6 +66,13 @@ def explain(  # noqa: PLR0913  the options of a command
             print(safe(line))
     routed = explanation.routed
     raise typer.Exit(NOTHING if routed.dead or routed.unmatched else 0)
+
+
+async def _explained(stage: Stage, sample: Sample) -> Explanation:
+    try:
+        return await explained(stage, sample, now_ms())
+    finally:
+        await stage.close()
 
 
 def _written(stage: Stage, file: Path | None, source: str) -> Sample:

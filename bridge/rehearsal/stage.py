@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from bridge.decoding.decoder import Decode, decoder
-from bridge.errors import NotAMessage, Undecodable
+from bridge.decoding import Decode, decoder
+from bridge.errors import NotAMessage
 from bridge.recorded import UNDECODED
 from bridge.recorded.reading import json_text
 from bridge.routing.outcome import SKIP, Rejected, Routed
@@ -31,7 +31,7 @@ class Sample(NamedTuple):
 class Decoded(NamedTuple):
     """What the rules see of messages."""
 
-    messages: list[Message]
+    messages: Sequence[Message]  # a CloudEvent in the place of one that is
     values: list[object]  # SKIP in the place of one that cannot be decoded
     failed: list[Rejected]
 
@@ -64,23 +64,54 @@ class Stage:
         return sample.message.source in self.config.sources
 
     async def decoded(self, source: str, samples: Sequence[Sample]) -> Decoded:
-        """The values of messages of one source."""
-        decode = self._decoders[source]
-        values: list[object] = []
-        failed = []
-        for message, value in samples:
-            try:
-                values.append(decode(message.body) if value is UNDECODED else value)
-            except Undecodable as error:
-                values.append(SKIP)
-                failed.append(Rejected(message, "undecodable", str(error)))
-        return Decoded([message for message, _ in samples], values, failed)
+        """The values of messages of one source. Raises SchemasUnavailable."""
+        codec = self._decoders[source]
+        messages = [sample.message for sample in samples]
+        given = {place: sample.value for place, sample in enumerate(samples) if sample.value is not UNDECODED}
+        if len(given) == len(samples):
+            return Decoded(messages, list(given.values()), [])
+        await codec.prepare([message for place, message in enumerate(messages) if place not in given])
+        found, values, failed = codec.decode(messages)
+        rejected = []
+        for place, why in failed.items():
+            if place not in given:
+                values[place] = SKIP
+                rejected.append(Rejected(messages[place], "undecodable", why))
+        for place, value in given.items():
+            values[place] = value
+        return Decoded(found, values, rejected)
 
     async def route(self, source: str, samples: Sequence[Sample], now_ms: int) -> Routed:
-        """What messages of one source become, those that cannot be decoded among the dead letters."""
+        """What messages of one source become, those that cannot be decoded among the dead letters.
+
+        The messages of the result are those of the samples. Raises SchemasUnavailable.
+        """
         messages, values, failed = await self.decoded(source, samples)
         routed = self.router.route(source, messages, values, now_ms)
+        originals = {
+            id(seen): sample.message
+            for seen, sample in zip(messages, samples, strict=True)
+            if seen is not sample.message
+        }
+        if originals:
+            routed = _of_originals(routed, originals)
         return routed._replace(dead=[*failed, *routed.dead]) if failed else routed
+
+    async def close(self) -> None:
+        """Let go of schema registries."""
+        for codec in self._decoders.values():
+            await codec.close()
+
+
+def _of_originals(routed: Routed, originals: Mapping[int, Message]) -> Routed:
+    def original(message: Message) -> Message:
+        return originals.get(id(message), message)
+
+    return routed._replace(
+        calls=[(original(message), call) for message, call in routed.calls],
+        dead=[rejected._replace(message=original(rejected.message)) for rejected in routed.dead],
+        silent=[(original(message), reason) for message, reason in routed.silent],
+    )
 
 
 def completed(recorded: Recorded, name: str, settings: SourceSettings) -> Sample:

@@ -204,3 +204,19 @@ def test_a_value_can_stand_for_bytes_that_nobody_writes_by_hand() -> None:
     other = stage({"when": "body.a == 1", "create": {"workflow": "w", "id": "x", "params": "${body}"}}, sources=sources)
     ((_, call),) = explained(other, {"value": {"a": 1}}).routed.calls
     assert b'"params":{"a":1}' in call.body
+
+
+def test_a_cloudevent_is_seen_as_its_source_decodes_it() -> None:
+    """The rules see data and attributes; what is called and kept is about the message as it came."""
+    sources = {"e": {"type": "kafka", "bootstrap_servers": ["b:1"], "topics": ["t"], "group_id": "g",
+                     "decode": "cloudevents"}}  # fmt: skip
+    where = stage(
+        {"when": "ce.type == 'made' && body.a == 1", "dead_letter": "seen"}, {"create": CREATE}, sources=sources
+    )
+    headers = {"content-type": "application/cloudevents+json"}
+    event = {"specversion": "1.0", "id": "1", "source": "s", "type": "made", "data": {"a": 1}}
+    sample = where.sample(recorded.read({"headers": headers, "body": event}))
+    found = asyncio.run(explain(where, sample, NOW_MS))
+    assert 'ce.type == "made"  -> true  (ce.type = "made")' in text(found)
+    routed = asyncio.run(where.route("e", [sample], NOW_MS))
+    assert routed.dead[0].message is sample.message
