@@ -56,7 +56,7 @@ def to_int(value: Value) -> int:
 def to_uint(value: Value) -> Uint:
     """``uint(x)``."""
     if type(value) is float:
-        if not -1 < value < UINT_MAX:
+        if not 0 <= value < UINT_MAX:
             raise RuleError("this double does not fit in a uint")
         return Uint(int(value))
     return Uint(_integer("uint", value, 0, UINT_MAX))

@@ -24,6 +24,7 @@ __all__ = ["Expression", "ExpressionError", "compile", "compile_node", "function
 
 _SOURCE = """
 def exact({parameters}):
+    {begin}
     try:
         return {exact}
     except RuleError:
@@ -32,6 +33,7 @@ def exact({parameters}):
         raise unforeseen(error) from error
 
 def fast({parameters}):
+    {begin}
     try:
         return {fast}
     except Exception:
@@ -66,11 +68,8 @@ def compile_node(text: str, node: Node, names: Names) -> Expression:
 
 def function_of(text: str, names: Names, write: Callable[[Generator], str]) -> Callable[..., Value]:
     """A function whose body is the Python expression that ``write`` makes, in both forms. Raises ExpressionError."""
-    constants = Constants()
     try:
-        fast = write(Generator(text, names, constants, WRITERS, exact=False))
-        exact = write(Generator(text, names, constants, WRITERS, exact=True))
-        source = _SOURCE.format(parameters=names.parameters, arguments=names.arguments, fast=fast, exact=exact)
+        source, constants = source_of(text, names, write)
         code = builtins.compile(source, "<rule>", "exec")
     except (RecursionError, SyntaxError, MemoryError):
         raise ExpressionError("this is nested too deeply", text, 0) from None
@@ -79,6 +78,18 @@ def function_of(text: str, names: Names, write: Callable[[Generator], str]) -> C
     exec(code, namespace)  # noqa: S102  generated from numbered names and constants only, see generator.py
     function: Callable[..., Value] = namespace["fast"]
     return function
+
+
+def source_of(text: str, names: Names, write: Callable[[Generator], str]) -> tuple[str, Constants]:
+    """The Python that is run, and the values that it speaks of. Raises ExpressionError."""
+    constants = Constants()
+    generator = Generator(text, names, constants, WRITERS, exact=False)
+    fast = write(generator)
+    exact = write(Generator(text, names, constants, WRITERS, exact=True))
+    begin = "h_refill()" if generator.metered else ""
+    parameters, arguments = names.parameters, names.arguments
+    source = _SOURCE.format(parameters=parameters, arguments=arguments, begin=begin, fast=fast, exact=exact)
+    return source, constants
 
 
 def _unforeseen(error: Exception) -> RuleError:

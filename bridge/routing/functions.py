@@ -32,6 +32,7 @@ class Function(NamedTuple):
     call: Callable[..., Value]
     least: int  # arguments, with the target of a method
     most: int
+    cheap: bool = False  # whatever the sizes of its arguments
 
 
 def size(value: Value) -> int:
@@ -140,7 +141,7 @@ def _half_away(value: float) -> float:
 
 
 _METHODS: dict[str, Function] = {
-    "size": Function(size, 1, 1),
+    "size": Function(size, 1, 1, cheap=True),
     "contains": Function(strings.contains, 2, 2),
     "startsWith": Function(strings.starts_with, 2, 2),
     "endsWith": Function(strings.ends_with, 2, 2),
@@ -157,23 +158,23 @@ _METHODS: dict[str, Function] = {
     "split": Function(strings.split, 2, 3),
     "join": Function(strings.join, 1, 2),
     "format": Function(format_text, 2, 2),
-    "hasValue": Function(has_value, 1, 1),
-    "value": Function(value_of, 1, 1),
-} | {name: Function(times.accessor(name), 1, 2) for name in times.ACCESSORS}
+    "hasValue": Function(has_value, 1, 1, cheap=True),
+    "value": Function(value_of, 1, 1, cheap=True),
+} | {name: Function(times.accessor(name), 1, 2, cheap=True) for name in times.ACCESSORS}
 
 _GLOBALS: dict[str, Function] = {
-    "size": Function(size, 1, 1),
+    "size": Function(size, 1, 1, cheap=True),
     "matches": Function(strings.matches, 2, 2),
-    "int": Function(conversions.to_int, 1, 1),
-    "uint": Function(conversions.to_uint, 1, 1),
-    "double": Function(conversions.to_double, 1, 1),
+    "int": Function(conversions.to_int, 1, 1, cheap=True),
+    "uint": Function(conversions.to_uint, 1, 1, cheap=True),
+    "double": Function(conversions.to_double, 1, 1, cheap=True),
     "string": Function(conversions.to_string, 1, 1),
     "bytes": Function(conversions.to_bytes, 1, 1),
-    "bool": Function(conversions.to_bool, 1, 1),
-    "timestamp": Function(conversions.to_timestamp, 1, 1),
-    "duration": Function(conversions.to_duration, 1, 1),
-    "type": Function(conversions.to_type, 1, 1),
-    "dyn": Function(conversions.to_dyn, 1, 1),
+    "bool": Function(conversions.to_bool, 1, 1, cheap=True),
+    "timestamp": Function(conversions.to_timestamp, 1, 1, cheap=True),
+    "duration": Function(conversions.to_duration, 1, 1, cheap=True),
+    "type": Function(conversions.to_type, 1, 1, cheap=True),
+    "dyn": Function(conversions.to_dyn, 1, 1, cheap=True),
     "hash": Function(digest, 1, 1),
     "safe_id": Function(safe_id, 1, 1),
     "json": Function(json_text, 1, 1),
@@ -181,13 +182,13 @@ _GLOBALS: dict[str, Function] = {
     "base64.encode": Function(base64_encode, 1, 1),
     "base64.decode": Function(base64_decode, 1, 1),
     "strings.quote": Function(strings.quote, 1, 1),
-    "optional.of": Function(Optional, 1, 1),
-    "optional.none": Function(optional_none, 0, 0),
-    "optional.ofNonZeroValue": Function(optional_of_non_zero, 1, 1),
-    "math.ceil": Function(rounding("math.ceil", math.ceil), 1, 1),
-    "math.floor": Function(rounding("math.floor", math.floor), 1, 1),
-    "math.round": Function(rounding("math.round", _half_away), 1, 1),
-    "math.trunc": Function(rounding("math.trunc", math.trunc), 1, 1),
+    "optional.of": Function(Optional, 1, 1, cheap=True),
+    "optional.none": Function(optional_none, 0, 0, cheap=True),
+    "optional.ofNonZeroValue": Function(optional_of_non_zero, 1, 1, cheap=True),
+    "math.ceil": Function(rounding("math.ceil", math.ceil), 1, 1, cheap=True),
+    "math.floor": Function(rounding("math.floor", math.floor), 1, 1, cheap=True),
+    "math.round": Function(rounding("math.round", _half_away), 1, 1, cheap=True),
+    "math.trunc": Function(rounding("math.trunc", math.trunc), 1, 1, cheap=True),
 }
 
 FUNCTIONS: Final = _GLOBALS

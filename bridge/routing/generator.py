@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
+from bridge.routing.budget import metered
 from bridge.routing.syntax import ExpressionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from bridge.routing.functions import Function
     from bridge.routing.names import Names
     from bridge.routing.syntax import Node
     from bridge.routing.values import Value
@@ -63,6 +65,7 @@ class Generator:
         self.constants = constants
         self.exact = exact
         self.bound: dict[str, str] = {}  # the variables of the macros around: name -> source
+        self.metered = False  # from the first macro on: see budget.py
         self._count = 0
 
     def fail(self, message: str, position: int) -> NoReturn:
@@ -91,10 +94,16 @@ class Generator:
         code = self.code(node)
         return code.source if code.kind == BOOL else f"h_truth({code.source})"
 
-    def call(self, name: str, function: Callable[..., Value], arguments: Sequence[str]) -> Code:
+    def call(self, name: str, function: Function, arguments: Sequence[str]) -> Code:
         """A call of a function from the tables."""
-        self.constants.by_name[f"f_{name}"] = function
-        return Code(f"f_{name}({', '.join(arguments)})")
+        watched = self.metered and not function.cheap
+        local = f"{'w' if watched else 'f'}_{name}"
+        self.constants.by_name[local] = metered(function.call) if watched else function.call
+        return Code(f"{local}({', '.join(arguments)})")
+
+    def operator(self, name: str) -> str:
+        """The name of an operator's function, for here."""
+        return f"{name}_metered" if self.metered else name
 
     def is_variable(self, name: str) -> bool:
         """Whether the name is a variable here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge.errors import MissingField, RuleError
+from bridge.routing.budget import spend
 from bridge.routing.operators import no_overload
 from bridge.routing.values import ABSENT, NONE, Optional, Value, type_name
 
@@ -60,8 +61,16 @@ def either(*operands: Callable[[], object]) -> bool:
 
 
 def items(container: Value) -> Value:
-    """What a macro goes over: a list's elements, a map's keys."""
+    """What ``for_each`` goes over: a list's elements, a map's keys."""
     if type(container) is list or type(container) is dict:
+        return container
+    raise RuleError(f"a {type_name(container)} has no elements")
+
+
+def charged(container: Value) -> Value:
+    """The same for a macro, paid for."""
+    if type(container) is list or type(container) is dict:
+        spend(len(container))
         return container
     raise RuleError(f"a {type_name(container)} has no elements")
 
@@ -69,7 +78,7 @@ def items(container: Value) -> Value:
 def every(container: Value, predicate: Callable[[Value], object]) -> bool:
     """``container.all(x, predicate)``."""
     error: RuleError | None = None
-    for item in items(container):
+    for item in charged(container):
         try:
             if not truth(predicate(item)):
                 return False
@@ -83,7 +92,7 @@ def every(container: Value, predicate: Callable[[Value], object]) -> bool:
 def some(container: Value, predicate: Callable[[Value], object]) -> bool:
     """``container.exists(x, predicate)``."""
     error: RuleError | None = None
-    for item in items(container):
+    for item in charged(container):
         try:
             if truth(predicate(item)):
                 return True
@@ -96,24 +105,24 @@ def some(container: Value, predicate: Callable[[Value], object]) -> bool:
 
 def exactly_one(container: Value, predicate: Callable[[Value], object]) -> bool:
     """``container.exists_one(x, predicate)``."""
-    return sum(truth(predicate(item)) for item in items(container)) == 1
+    return sum(truth(predicate(item)) for item in charged(container)) == 1
 
 
 def mapped(container: Value, transform: Callable[[Value], Value]) -> list[Value]:
     """``container.map(x, transform)``."""
-    return [transform(item) for item in items(container)]
+    return [transform(item) for item in charged(container)]
 
 
 def mapped_where(
     container: Value, predicate: Callable[[Value], object], transform: Callable[[Value], Value]
 ) -> list[Value]:
     """``container.map(x, predicate, transform)``."""
-    return [transform(item) for item in items(container) if truth(predicate(item))]
+    return [transform(item) for item in charged(container) if truth(predicate(item))]
 
 
 def filtered(container: Value, predicate: Callable[[Value], object]) -> list[Value]:
     """``container.filter(x, predicate)``."""
-    return [item for item in items(container) if truth(predicate(item))]
+    return [item for item in charged(container) if truth(predicate(item))]
 
 
 def _optional(value: Value) -> Optional:

@@ -37,6 +37,7 @@ def _bound(generator: Generator, variable: Node, parts: tuple[Node, ...], *, con
     if not isinstance(variable, Name):
         generator.fail("the first argument is the name for an element, such as x", variable.position)
     local = generator.fresh()
+    generator.metered = True
     before = dict(generator.bound)
     generator.bound[variable.name] = local
     write = generator.condition if condition else generator.source

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from bridge.routing import access, jsontext, logic, operators
+from bridge.routing import access, budget, jsontext, logic, operators
 from bridge.routing.conversions import to_string
 from bridge.routing.functions import has_value
 from bridge.routing.names import no_function, read_qualified, read_variable
 from bridge.routing.values import Value, equal
 
-PRIMITIVES: Final[dict[str, Value]] = {
+_PLAIN: dict[str, Value] = {
     "h_equal": equal,
     "h_variable": read_variable,
     "h_qualified": read_qualified,
@@ -52,4 +52,13 @@ PRIMITIVES: Final[dict[str, Value]] = {
     "f_has_value": has_value,
     "h_text": to_string,
     "h_encode": jsontext.encode,
+    "h_encode_metered": budget.encode_metered,
+    "h_refill": budget.refill,
 }
+_PAIRS = ("h_equal", "h_add", "h_subtract", "h_multiply", "h_divide", "h_remainder")
+_ORDERS = ("h_less", "h_less_equal", "h_greater", "h_greater_equal")
+_METERED: dict[str, Value] = {f"{name}_metered": budget.metered_pair(_PLAIN[name]) for name in (*_PAIRS, *_ORDERS)} | {
+    "h_total_metered": budget.metered(operators.total),
+    "h_contained_metered": budget.metered_in(operators.contained),
+}
+PRIMITIVES: Final[dict[str, Value]] = _PLAIN | _METERED

@@ -137,7 +137,8 @@ def _bytes(generator: Generator, value: Value) -> str:
         node = _whole(value)
         if node is not None and path_of(node) == ("body",):
             return f"h_body({generator.names.raw}, {generator.source(node)})"
-    return f"h_encode({_json(generator, value, '')})"
+    source = _json(generator, value, "")
+    return f"{generator.operator('h_encode')}({source})"
 
 
 def _json(generator: Generator, value: Value, path: str) -> str:

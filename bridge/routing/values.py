@@ -127,7 +127,7 @@ def lookup(mapping: dict[Value, Value], key: Value) -> Value:
         return lookup(mapping, int(key)) if key.is_integer() else ABSENT
     if kind not in {bool, int, Uint}:
         raise RuleError(f"a {type_name(key)} cannot be the key of a map")
-    if key not in {0, 1}:
+    if key not in {0, 1} or key not in mapping:
         return mapping.get(key, ABSENT)
     # Python holds True and 1 for the same key; CEL does not.
     same = (value for other, value in mapping.items() if other == key and (type(other) is bool) is (kind is bool))

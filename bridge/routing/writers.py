@@ -131,15 +131,15 @@ def _apply(generator: Generator, node: Apply) -> Code:
     _check_literals(generator, node)
     name = _qualified(generator, node)
     if name:
-        call, arguments = _checked(generator, FUNCTIONS.get(name), name, node.arguments, node)
-        return generator.call(name.replace(".", "_"), call, arguments)
+        function, arguments = _checked(generator, FUNCTIONS.get(name), name, node.arguments, node)
+        return generator.call(name.replace(".", "_"), function, arguments)
     if generator.names.open and (node.target is None or node.function not in METHODS):
         return Code(f"h_no_function({generator.constant(node.function)})")
     if node.target is None:
         generator.fail(f"no function {node.function}", node.position)
     everything = (node.target, *node.arguments)
-    call, arguments = _checked(generator, METHODS.get(node.function), node.function, everything, node)
-    return generator.call(f"m_{node.function}", call, arguments)
+    function, arguments = _checked(generator, METHODS.get(node.function), node.function, everything, node)
+    return generator.call(f"m_{node.function}", function, arguments)
 
 
 def _check_literals(generator: Generator, node: Apply) -> None:
@@ -165,13 +165,13 @@ def _qualified(generator: Generator, node: Apply) -> str:
 
 def _checked(
     generator: Generator, function: Function | None, name: str, arguments: Sequence[Node], node: Apply
-) -> tuple[Callable[..., Value], list[str]]:
+) -> tuple[Function, list[str]]:
     if function is None:
         close = get_close_matches(name, [*METHODS, *MACROS, *FUNCTIONS], 1)
         generator.fail(f"no function {name}{f'; did you mean {close[0]}?' if close else ''}", node.position)
     if not function.least <= len(arguments) <= function.most:
         generator.fail(f"wrong number of arguments for {name}", node.position)
-    return function.call, [generator.source(argument) for argument in arguments]
+    return function, [generator.source(argument) for argument in arguments]
 
 
 def _unary(generator: Generator, node: Unary) -> Code:
@@ -192,7 +192,8 @@ def _binary(generator: Generator, node: Binary) -> Code:
         texts = tuple(element.value for element, _ in node.right.elements)  # type: ignore[union-attr]
         return Code(f"({left} in {generator.constant(texts)})", BOOL)
     function, kind = _BINARY[node.operator]
-    return Code(f"{function}({left}, {generator.source(node.right)})", kind)
+    right = generator.source(node.right)
+    return Code(f"{generator.operator(function)}({left}, {right})", kind)
 
 
 def _equality(generator: Generator, node: Binary) -> Code:
@@ -200,7 +201,7 @@ def _equality(generator: Generator, node: Binary) -> Code:
     if {left.kind, right.kind} & {TEXT, SAFE}:
         return Code(f"({left.source} {node.operator} {right.source})", BOOL)
     denied = "not " if node.operator == "!=" else ""
-    return Code(f"({denied}h_equal({left.source}, {right.source}))", BOOL)
+    return Code(f"({denied}{generator.operator('h_equal')}({left.source}, {right.source}))", BOOL)
 
 
 def _sum(generator: Generator, node: Binary) -> Code:
@@ -210,7 +211,8 @@ def _sum(generator: Generator, node: Binary) -> Code:
         operands.append(left.right)
         left = left.left
     sources = [generator.source(operand) for operand in reversed([*operands, left])]
-    return Code(f"{'h_add' if len(sources) == 2 else 'h_total'}({', '.join(sources)})")  # noqa: PLR2004  a pair
+    function = "h_add" if len(sources) == 2 else "h_total"  # noqa: PLR2004  a pair
+    return Code(f"{generator.operator(function)}({', '.join(sources)})")
 
 
 def _logic(generator: Generator, node: Logic) -> Code:

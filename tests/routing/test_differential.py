@@ -123,11 +123,30 @@ KNOWN: dict[str, Callable[[str, Mapping[str, Value], Value, Value], object]] = {
     "C++ formats bytes that are no UTF-8 text": lambda text, _, mine, __: (
         mine == ERROR and "format(" in text and ("\\xff" in text or "y" in text)
     ),
+    "C++ formats doubles by %d with six digits, and years before 1000 without their zeros": lambda text, *_: (
+        "'%d'.format" in text or "-%d%%'.format" in text or ("'%s" in text and "0001-01-01" in text)
+    ),
+    "has() of a field of null is false in rules, as a tombstone has no fields": lambda text, _, mine, other: (
+        "has(" in text and mine != ERROR and other == ERROR
+    ),
+    "base64.encode takes text in rules": lambda text, _, mine, other: (
+        "base64.encode(" in text and mine != ERROR and other == ERROR
+    ),
+    "Rules refuse at once what can work for no message": lambda text, _, mine, __: mine == ERROR and refused(text),
     "C++ splits empty text by empty text into one part": lambda text, *_: ".split(" in text,
     "Python has no moment beyond the year 9999 in any time zone": lambda text, _, mine, __: (
         mine == ERROR and re.search(r"(9999-12-31|0001-01-01).*\.get\w+\([^)]", text)
     ),
 }
+
+
+def refused(text: str) -> bool:
+    """Whether a literal in it can never be what it is used as."""
+    try:
+        compile(text)
+    except ExpressionError as error:
+        return error.message.startswith("this is no ")
+    return False
 
 
 def short(outcome: Value) -> str:
