@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
+from rich.console import Console
+from rich.text import Text
 
-from bridge.config import load_config
+from bridge.config import Examined, examine
 from bridge.config.checks import notes
 from bridge.errors import ConfigError
 
 if TYPE_CHECKING:
     from bridge.config import Config
+    from bridge.errors import Problem
 
 WRONG = 2  # the exit code
 
@@ -26,19 +29,37 @@ ConfigFile = Annotated[
 def check(
     *,
     config: ConfigFile,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 2 for warnings, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Check a configuration without connecting to anything. Exit 0: it is right; 2: every problem is named."""
-    try:
-        loaded = load_config(config, os.environ)
-    except ConfigError as error:
-        _show_problems(error, as_json=json)
-        raise typer.Exit(WRONG) from None
-    summary = _summary(loaded)
+    """Check a configuration without connecting to anything.
+
+    Exit 0: it can be used, and warnings say what may not be meant so. 2: it cannot, and every problem is named; with
+    --strict also where there are warnings.
+    """
+    found = _examined(config)
     if json:
-        print(orjson.dumps({"valid": True, **summary, "problems": []}).decode())
+        print(orjson.dumps(_facts(found)).decode())
     else:
-        _show(summary, str(config))
+        _show(found, str(config))
+    if found.problems or (strict and found.warnings):
+        raise typer.Exit(WRONG)
+
+
+def _examined(file: Path) -> Examined:
+    try:
+        return examine(file, os.environ)
+    except ConfigError as error:
+        return Examined(None, list(error.problems), [])
+
+
+def _facts(found: Examined) -> dict[str, object]:
+    return {
+        "valid": found.config is not None,
+        **(_summary(found.config) if found.config is not None else {}),
+        "problems": [problem._asdict() for problem in found.problems],
+        "warnings": [warning._asdict() for warning in found.warnings],
+    }
 
 
 def _summary(config: Config) -> dict[str, object]:
@@ -52,25 +73,37 @@ def _summary(config: Config) -> dict[str, object]:
     }
 
 
-def _show(summary: dict[str, object], file: str) -> None:
-    sources, rules, targets = summary["sources"], summary["rules"], summary["targets"]
-    assert isinstance(sources, dict)  # noqa: S101  made above
-    assert isinstance(rules, list)  # noqa: S101  made above
-    assert isinstance(targets, list)  # noqa: S101  made above
-    print(f"{file} is right")
-    print("  sources  " + ", ".join(f"{name} ({kind})" for name, kind in sources.items()))
-    print("  rules    " + ", ".join(rules))
-    print("  targets  " + (", ".join(targets) or "none"))
-    for note in summary["notes"]:  # type: ignore[attr-defined]  # a list, made above
-        print(f"  note     {note}")
+def _show(found: Examined, file: str) -> None:
+    console = Console(highlight=False)
+    if found.config is not None:
+        _promise(console, found.config, file)
+    wrong, doubtful = set(found.problems), set(found.warnings)
+    for problem in sorted(wrong | doubtful, key=lambda problem: (problem.file, problem.line, problem.path)):
+        _print(console, _line(problem, "" if problem in wrong else "warning"), "red" if problem in wrong else "yellow")
+    counts = [_count(len(found.problems), "problem"), _count(len(found.warnings), "warning")]
+    if any(counts):
+        _print(console, ", ".join(filter(None, counts)))
 
 
-def _show_problems(error: ConfigError, *, as_json: bool) -> None:
-    if as_json:
-        problems = [problem._asdict() for problem in error.problems]
-        print(orjson.dumps({"valid": False, "problems": problems}).decode())
-        return
-    for problem in error.problems:
-        print(problem)
-    count = len(error.problems)
-    print(f"{count} problem{'s' if count > 1 else ''}")
+def _promise(console: Console, config: Config, file: str) -> None:
+    _print(console, f"{file} is right", "green")
+    _print(console, "  sources  " + ", ".join(f"{name} ({source.type})" for name, source in config.sources.items()))
+    _print(console, "  rules    " + ", ".join(rule.name for rule in config.rules))
+    _print(console, "  targets  " + (", ".join(config.targets) or "none"))
+    for note in notes(config):
+        _print(console, f"  note     {note}")
+
+
+def _line(problem: Problem, word: str) -> str:
+    """As a compiler writes it: the place, how bad it is, what it is about."""
+    place = f"{problem.file}:{problem.line}" if problem.line else problem.file
+    return ": ".join(filter(None, (place, word, problem.path, problem.message)))
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'s' if number > 1 else ''}" if number else ""
+
+
+def _print(console: Console, text: str, style: str = "") -> None:
+    """One line, never broken; in colour on a terminal only."""
+    console.print(Text(text, style), soft_wrap=True)

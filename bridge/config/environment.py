@@ -64,6 +64,7 @@ def _lay(document: Document, below: dict[str, Any], above: Mapping[str, Any], pa
             paths.add(keys)
             document.places[keys] = Place(f"environment variable {variable(keys)}", 0)
             document.texts.pop(keys, None)
+            document.words.pop(keys, None)
 
 
 def _plain(name: str) -> str:

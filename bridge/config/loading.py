@@ -15,13 +15,14 @@ from bridge.config.model import Config
 from bridge.config.problems import from_pydantic, keys_of, locate, placed
 from bridge.config.secrets import inline_secrets, stand_in
 from bridge.config.sources import SourceSettings, source_info
+from bridge.config.warnings import warnings
 from bridge.document import load
 from bridge.errors import ConfigError, Problem
 from bridge.routing.router import Router, SourceInfo
 from bridge.routing.settings import RuleSettings  # noqa: TC001  pydantic reads it
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from bridge.document import Document, Keys
@@ -37,6 +38,14 @@ class Loaded(NamedTuple):
     document: Document
 
 
+class Examined(NamedTuple):
+    """What one look at a configuration has found."""
+
+    config: Config | None  # None: there are problems
+    problems: list[Problem]  # it cannot be used
+    warnings: list[Problem]  # it can, and may do something else than was meant; also of the parts that are right
+
+
 def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> Config:
     """Read, lay the environment over the file, validate, compile the rules, check the whole.
 
@@ -48,6 +57,33 @@ def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> C
 
 def read_config(path: Path | str, environ: Mapping[str, str] | None = None, *, here: bool = True) -> Loaded:
     """The same, with places. here: False for a machine on which it will not run: it need not have secrets and disks."""
+    document, read, problems = _checked(path, environ, here=here)
+    if problems or read.config is None:
+        raise ConfigError(problems)
+    return Loaded(read.config, document)
+
+
+def examine(path: Path | str, environ: Mapping[str, str] | None = None) -> Examined:
+    """The same, with what is suspicious in it. Raises ConfigError where a file cannot be read at all."""
+    document, read, problems = _checked(path, environ)
+    wrong = {_part(keys_of(problem.path)) for problem in problems}
+    suspicious = [] if read.config is None else warnings(read.config, document, _right_rules(read, wrong))
+    config = None if problems else read.config
+    return Examined(
+        config, problems, _sorted(problem for problem in suspicious if _part(keys_of(problem.path)) not in wrong)
+    )
+
+
+def _right_rules(read: _Read, wrong: Collection[Keys]) -> dict[int, RuleSettings]:
+    """The rules in which nothing is wrong, by their numbers in the document."""
+    rules = read.config.rules if read.config is not None else []
+    numbered = {read.numbers[place]: rule for place, rule in enumerate(rules)}
+    return {number: rule for number, rule in numbered.items() if ("rules", number) not in wrong}
+
+
+def _checked(
+    path: Path | str, environ: Mapping[str, str] | None, *, here: bool = True
+) -> tuple[Document, _Read, list[Problem]]:
     environ = os.environ if environ is None else environ
     document = load(path)
     from_environment = overlay(document, environ)
@@ -63,12 +99,12 @@ def read_config(path: Path | str, environ: Mapping[str, str] | None = None, *, h
         between = placed(crossing, document, read.numbers)
         found += [problem for problem in between if _part(keys_of(problem.path)) not in wrong]
     said = {problem.path for problem in misplaced}
-    problems += [problem for problem in found if problem.path not in said]
-    if problems or read.config is None:
-        raise ConfigError(
-            sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line, problem.path))
-        )
-    return Loaded(read.config, document)
+    return document, read, _sorted([*problems, *(problem for problem in found if problem.path not in said)])
+
+
+def _sorted(problems: Iterable[Problem]) -> list[Problem]:
+    """In the order of the files, each once."""
+    return sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line, problem.path))
 
 
 def _fill_in(document: Document, environ: Mapping[str, str]) -> list[Problem]:

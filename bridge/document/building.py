@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MAX_NODES = 200_000  # of one file, each use of an alias counted anew
 
 STR, NULL, BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float"))
+OLD_BOOLEANS = {"yes", "no", "on", "off", "y", "n"}  # of YAML 1.1
 MAP, SEQ = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 
 
@@ -107,6 +108,8 @@ class Builder:
 
     def _whole(self, node: yaml.ScalarNode, path: Keys) -> str:
         """A plain text; where a `` #`` has cut it inside a quote, that is reported and mended."""
+        if node.value.lower() in OLD_BOOLEANS:
+            self._document.words[path] = node.value
         end = node.end_mark
         rest = self._lines[end.line][end.column :].rstrip()
         quote = _open_quote(node.value)

@@ -74,9 +74,10 @@ def _join(main: Document, part: Document) -> None:
         for keys, place in part.places.items():
             if keys[:1] == (key,):
                 main.places.setdefault(_shifted(keys, shift), place)
-        for keys, text in part.texts.items():
-            if keys[:1] == (key,):
-                main.texts.setdefault(_shifted(keys, shift), text)
+        for mine, theirs in ((main.texts, part.texts), (main.words, part.words)):
+            for keys, text in theirs.items():
+                if keys[:1] == (key,):
+                    mine.setdefault(_shifted(keys, shift), text)
 
 
 def _join_value(main: Document, part: Document, key: str, value: Any) -> int:  # noqa: ANN401  any value of a document

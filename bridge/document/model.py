@@ -32,6 +32,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     places: dict[Keys, Place] = field(default_factory=dict)
     texts: dict[Keys, str] = field(default_factory=dict)  # of numbers, booleans and nulls, as they were written
+    words: dict[Keys, str] = field(default_factory=dict)  # plain texts that YAML 1.1 took for booleans: no, on …
 
     def position_of(self, path: Sequence[str | int]) -> Place:
         """Where the value at ``path`` stands; for one that is not there, where the nearest around it does."""

@@ -68,6 +68,58 @@ def test_check_can_be_read_by_a_program(folder: Folder) -> None:
     }
 
 
+DOUBTFUL = """\
+targets: {main: {account_id: abc, api_token_file: token}}
+sources: {orders: {type: kafka, bootstrap_servers: ['k:1'], topics: [t], group_id: g}}
+outbox: {path: outbox.db}
+vars: {version: 1.10}
+include: more.yaml
+rules:
+- {name: all, drop: everything}
+- name: never
+  when: body.type == "a" && body.type == "b"
+  drop: x
+"""
+
+
+def test_check_warns_of_what_is_right_and_suspicious(folder: Folder) -> None:
+    """With file and line, of included files too; exit 0, or 2 with --strict."""
+    (folder.path / "more.yaml").write_text("rules:\n- name: last\n  drop: x\n")
+    folder.write(DOUBTFUL)
+    result = invoke(check, "-c", "bridge.yaml")
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert lines[0] == "bridge.yaml is right"
+    assert [line.split(": ", 3)[:3] for line in lines[-4:-1]] == [
+        ["bridge.yaml:4", "warning", "vars.version"],
+        ["bridge.yaml:9", "warning", "rules[1].when"],
+        ["more.yaml:2", "warning", "rules[2]"],
+    ]
+    assert lines[-1] == "3 warnings"
+    assert invoke(check, "-c", "bridge.yaml", "--strict").exit_code == 2
+    found = json.loads(invoke(check, "-c", "bridge.yaml", "--json").output)
+    assert (found["valid"], found["problems"]) == (True, [])
+    assert [(each["path"], each["file"], each["line"]) for each in found["warnings"]] == [
+        ("vars.version", "bridge.yaml", 4),
+        ("rules[1].when", "bridge.yaml", 9),
+        ("rules[2]", "more.yaml", 2),
+    ]
+
+
+def test_check_warns_of_the_rules_that_are_right_beside_wrong_ones(folder: Folder) -> None:
+    """One look is enough; what is wrong is no reason for warnings of its own, and the numbers are those of the file."""
+    (folder.path / "more.yaml").write_text("rules:\n- name: last\n  drop: x\n")
+    folder.write(DOUBTFUL.replace("{name: all, drop: everything}", "{name: all, drop: everything, when: bod.x}"))
+    result = invoke(check, "-c", "bridge.yaml")
+    assert result.exit_code == 2
+    assert [line.split(": ", 2)[:2] for line in result.output.splitlines() if line.startswith("bridge.yaml")] == [
+        ["bridge.yaml:4", "warning"],
+        ["bridge.yaml:7", "rules[0].when"],
+        ["bridge.yaml:9", "warning"],
+    ]
+    assert result.output.splitlines()[-1] == "1 problem, 2 warnings"
+
+
 BAD = {
     "unknown key": ("rules:\n- name: a\n  wehn: x\n  drop: d\n", "bridge.yaml:3: rules[0].wehn: is not known here"),
     "wrong type": ("health: {port: many}\n", "bridge.yaml:1: health.port: should be a valid integer"),

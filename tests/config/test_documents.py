@@ -14,6 +14,7 @@ import pytest
 
 from bridge.call import NORMAL, Operation, first_body, second_body
 from bridge.cloudflare.responses import Meaning
+from bridge.config import examine
 from bridge.config.markdown import metrics_table
 from bridge.dispatch import outcome
 from bridge.dispatch.outcome import Step
@@ -203,6 +204,17 @@ def test_what_cannot_be_meant_is_refused_in_these_words(row: dict[str, str], fol
     folder.write(f"{AROUND}- name: early\n  {code(row['in a rule'])}\n")
     (problem,) = folder.refuse()
     assert row["refusal"] in problem
+
+
+@pytest.mark.parametrize("row", rows(RULES, "rules", "warning"), ids=lambda row: row["warning"])
+def test_what_check_warns_about_is_warned_about_in_these_words(row: dict[str, str], folder: Folder) -> None:
+    """That one thing, and nothing else; the configuration is right all the same."""
+    each = re.split(r"(?<=\}), \{", code(row["rules"]).removeprefix("{"))
+    folder.write(AROUND + "".join(f"- {{name: r{place}, {text}\n" for place, text in enumerate(each)))
+    found = examine("bridge.yaml", folder.environ)
+    assert found.problems == []
+    (warning,) = found.warnings
+    assert row["warning"] in warning.message
 
 
 def named_functions() -> dict[str, str]:
