@@ -9,7 +9,7 @@ LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.
 	--no-header --no-emit-index-url --no-emit-find-links pyproject.toml --extra all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format bench lock clean
+.PHONY: help demo test test-fast lint format bench storm lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ format: $(VENV)/.dev ## Rewrite the sources as the formatter wants them
 bench: $(VENV)/.dev ## CPU per message in five scenes; ARGS="--scene create --messages 50000"
 	sh tests/services/install.sh $(BIN)/python
 	$(BIN)/python -m bench $(ARGS)
+
+storm: $(VENV)/.dev ## 100,000 messages over 10,000 lanes, a fifth of all requests failing; ARGS="--seed 2"
+	$(BIN)/python -m tests.dispatch.delivery_storm $(ARGS)
 
 lock: $(VENV)/.dev ## Compute the locked requirements anew
 	$(BIN)/$(LOCK) --group build -o requirements.lock

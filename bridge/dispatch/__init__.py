@@ -9,7 +9,10 @@
     outcome      the table: what happens next to a call
     verdicts     what is stored of it
     generations  whose an instance is, and under which other id a call goes
-    pauses       what must not be called now
+    holding      what must not be called now, by what requests have shown
+    pauses       … until when, and whether somebody is trying it out
+    rejections   calls of a workflow that were refused one after the other
+    concurrency  how many requests may be in flight
     retry        how long to wait
     reporting    metrics and the log
 

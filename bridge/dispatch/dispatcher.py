@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from bridge.call import IfExists, Operation, Policy
+from bridge.cloudflare.responses import Meaning
 from bridge.dispatch import batching, generations, outcome, reporting, verdicts
 from bridge.dispatch.batching import Kind, Request
+from bridge.dispatch.concurrency import Concurrency
 from bridge.dispatch.following import FollowUps
+from bridge.dispatch.holding import Holding
 from bridge.dispatch.loading import Loader
 from bridge.dispatch.outcome import FOLLOWING, HOLDS, Failure, Sight, Step
-from bridge.dispatch.pauses import QUOTA_BLOCK_SECONDS, Pauses
 from bridge.dispatch.sending import Done
 from bridge.dispatch.verdicts import Moment
 from bridge.outbox.base import Verdict
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _CREATE = Operation.CREATE.value
-LOOK_UP_EVERY = 20  # requests: looking instances up takes at most this share of the quota, and never stands still
+PATIENT_EVERY = 20  # requests: what can wait takes this share of the quota where there is more to do, and never less
 LONGEST_WAIT_SECONDS = 60.0  # without news; everything that matters wakes the loop
 
 
@@ -66,13 +68,15 @@ class Dispatcher:
         self._clock = clock
         self._started_ms = clock.now_ms()
         self._loader = Loader(outbox)
-        self._pauses = Pauses()
+        self._holding = Holding()
+        self._flows: dict[str, Concurrency] = {}  # by target
         self._in_flight: Counter[str] = Counter()  # requests, by target
         self._left_out: set[int] = set()  # seqs of creates that one batch answer did not name
-        self._doubts = FollowUps()  # creates that two batch answers did not name: most likely they exist
+        # What can wait: doubts about creates, most likely done; and starts of instances, so that they travel together.
+        self._patient = FollowUps()
         self._following = FollowUps()
         self._follows = False  # whether the last request was one of those that follow: they take turns with the others
-        self._since_look_up = 0  # requests
+        self._since_patient = 0  # requests
         self._wake = asyncio.Event()
         self._stopping: bool | None = None  # None: going. True: end when nothing is ready. False: end at once
 
@@ -103,7 +107,7 @@ class Dispatcher:
     @property
     def paused(self) -> Mapping[str | Queue, str]:
         """Targets and workflows that are not called now, and why."""
-        return self._pauses.reasons()
+        return self._holding.reasons()
 
     def _finished(self) -> bool:
         if self._stopping is None:
@@ -118,7 +122,7 @@ class Dispatcher:
 
     async def _woken(self) -> None:
         now_ms = self._clock.now_ms()
-        due = [at_ms for at_ms in (self._loader.next_due_ms(), self._pauses.next_ms(now_ms)) if at_ms is not None]
+        due = [at_ms for at_ms in (self._loader.next_due_ms(), self._holding.next_ms(now_ms)) if at_ms is not None]
         seconds = min([LONGEST_WAIT_SECONDS, *((at_ms - now_ms) / 1000 for at_ms in due)])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0.001)):
@@ -127,13 +131,13 @@ class Dispatcher:
     def _next(self) -> Request | None:
         if self._stopping is False:
             return None
-        request = self._next_doubt() if self._since_look_up >= LOOK_UP_EVERY else None
-        request = request or self._next_of_two() or self._next_doubt()
+        request = self._next_patient() if self._since_patient >= PATIENT_EVERY else None
+        request = request or self._next_of_two() or self._next_patient()
         if request is None:
             return None
         self._in_flight[request.target] += 1
-        self._since_look_up += 1
-        return request._replace(probes=tuple(filter(self._pauses.started, (request.target, request.scope))))
+        self._since_patient += 1
+        return self._holding.probed_by(request)
 
     def _next_of_two(self) -> Request | None:
         """What follows other requests, and what is new: each gets every other request where both want one."""
@@ -145,18 +149,23 @@ class Dispatcher:
             following = self._following.take(self._may_go)
         return following
 
-    def _next_doubt(self) -> Request | None:
-        request = self._doubts.take(self._may_go)
+    def _next_patient(self) -> Request | None:
+        request = self._patient.take(self._may_go)
         if request is not None:
-            self._since_look_up = 0
+            self._since_patient = 0
         return request
 
     def _may_go(self, workflow: Queue) -> bool:
-        now_ms = self._clock.now_ms()
         line = self._lines.get(workflow.target)
-        if line is None or self._in_flight[workflow.target] >= line.concurrency:
+        if line is None or self._in_flight[workflow.target] >= self._flow(workflow.target, line).limit:
             return False
-        return self._pauses.allows(workflow.target, now_ms) and self._pauses.allows(workflow, now_ms)
+        return self._holding.allows(workflow, self._clock.now_ms())
+
+    def _flow(self, target: str, line: Line) -> Concurrency:
+        flow = self._flows.get(target)
+        if flow is None or flow.most != line.concurrency:
+            flow = self._flows[target] = Concurrency(line.concurrency)
+        return flow
 
     async def _carry_out(self, request: Request) -> None:
         held = self._outbox.begin(request.entries)
@@ -164,16 +173,22 @@ class Dispatcher:
             if len(held) < len(request.entries):
                 self._withdraw(request, held)
             if held:
-                going = self._addressed(request._replace(entries=held))
-                await self._conclude(going, await self._lines[request.target].sender.send(going))
+                await self._send(self._addressed(request._replace(entries=held)))
         except asyncio.CancelledError:
             self._outbox.back(held)  # cut off: nobody waits for it any more, least of all a withdrawal
             raise
         finally:
-            for scope in request.probes:
-                self._pauses.probed(scope, self._clock.now_ms(), works=False)
+            self._holding.ended(request, self._clock.now_ms())
             self._in_flight[request.target] -= 1
             self._wake.set()
+
+    async def _send(self, request: Request) -> None:
+        line = self._lines[request.target]
+        flow = self._flow(request.target, line)
+        number = flow.begin()
+        results = await line.sender.send(request)
+        flow.ended(number, troubled=any(isinstance(r, Failure) and r.meaning is Meaning.UNKNOWN for _, r in results))
+        await self._conclude(request, results)
 
     def _addressed(self, request: Request) -> Request:
         """An event or a status change goes to the newest instance that was made of its id (``if_exists: new``)."""
@@ -197,8 +212,7 @@ class Dispatcher:
                 ending.settlements.append(verdicts.delivered(entry, result.reason, moment))
             else:
                 self._decide(request, entry, result, moment, ending)
-        if any(_tells_that_it_works(result) for _, result in results):
-            self._works(request)
+        self._holding.heard(request, results, moment.now_ms)
         self._outbox.back([*ending.back, *ending.following])
         self._loader.windows[request.queue].put_back(ending.back)
         await self._store(request, ending.settlements, moment)
@@ -218,7 +232,9 @@ class Dispatcher:
             self._left_out.add(entry.seq)
             ending.back.append(entry)
         elif step in HOLDS:
-            self._pause(request, step, failure, moment)
+            self._holding.pause(request, step, failure, moment.now_ms)
+            ending.back.append(entry)
+        elif step is Step.DEAD and self._holding.refused(request, failure, moment.now_ms):
             ending.back.append(entry)
         else:
             ending.settlements.append(verdicts.settle(step, entry, failure, moment))
@@ -231,10 +247,11 @@ class Dispatcher:
         return Step.DEAD if step is Step.HALVE and len(request.entries) == 1 else step
 
     def _follow(self, request: Request, kind: Kind, entries: Sequence[Entry]) -> None:
-        """The next request about these entries; a mere doubt waits until there is little else to do."""
+        """The next request about these entries."""
         other_id = generations.other_id(entries[0]) if kind in {Kind.RENEW, Kind.LOOK_UP_NEW} else ""
         doubt = kind is Kind.LOOK_UP and Policy.decode(entries[0].policy).if_exists is IfExists.SKIP
-        (self._doubts if doubt else self._following).add(Request(kind, request.queue, entries, (), other_id))
+        patient = doubt or kind is Kind.START
+        (self._patient if patient else self._following).add(Request(kind, request.queue, entries, (), other_id))
 
     def _halve(self, request: Request) -> None:
         """One bad element fails the whole batch (WAPI): in halves until it stands alone, the others go through."""
@@ -253,21 +270,8 @@ class Dispatcher:
 
     def _moment(self, request: Request) -> Moment:
         now_ms = self._clock.now_ms()
-        going_ms = (self._pauses.going_since_ms(scope, now_ms) for scope in (request.target, request.scope))
-        return Moment(now_ms, max(self._started_ms, *going_ms), self._clock.random)
-
-    def _pause(self, request: Request, step: Step, failure: Failure, moment: Moment) -> None:
-        """Pause what this failure is about."""
-        scope = request.scope if step is Step.HOLD_WORKFLOW else request.target
-        seconds = (failure.retry_after_seconds or QUOTA_BLOCK_SECONDS) if step is Step.HOLD_QUOTA else None
-        if self._pauses.hold(scope, failure.reason, moment.now_ms, seconds):
-            log.warning("paused", target=request.target, workflow=request.scope.workflow, reason=failure.reason,
-                        detail=failure.detail)  # fmt: skip
-
-    def _works(self, request: Request) -> None:
-        for scope in request.probes:
-            if self._pauses.probed(scope, self._clock.now_ms(), works=True):
-                log.info("resumed", target=request.target, workflow=request.scope.workflow)
+        going_ms = max(self._started_ms, self._holding.going_since_ms(request, now_ms))
+        return Moment(now_ms, going_ms, self._clock.random)
 
     async def _unpark(self, request: Request, settlements: Sequence[Settlement]) -> None:
         """Wake what waits for instances that now exist."""
@@ -282,10 +286,6 @@ class Dispatcher:
             lanes[request.scope].add(entry.instance_id)  # events without a lane of their own
         for queue, keys in lanes.items():
             await self._outbox.unpark(queue, list(keys))
-
-
-def _tells_that_it_works(result: Result) -> bool:
-    return not isinstance(result, Failure) or outcome.answered(result)
 
 
 def _renewed(request: Request, settlements: Sequence[Settlement]) -> Sequence[Settlement]:

@@ -346,3 +346,24 @@ async def test_everything_arrives_through_faults(tmp_path: Path) -> None:
         else:
             assert number == max(first[lane])  # a repetition comes before what follows it
     assert first == {f"i-{n}": list(range(9)) for n in range(300)}
+
+
+@pytest.mark.slow
+async def test_twenty_rejections_in_a_row_pause_their_workflow(tmp_path: Path) -> None:
+    """What is refused over and over with one code is more likely the workflow: it pauses, and few are buried.
+
+    Its probes are still buried one by one, so the first call that the API takes ends the pause; others go on meanwhile.
+    """
+
+    def fault(url: str, body: bytes | None) -> Answer | None:
+        return refusal(400, 10002) if "/workflows/wait/" in url and b"bad" in (body or b"") else None
+
+    async with running(tmp_path, fault) as bench:
+        await bench.add(create(f"bad-{n}", "wait") for n in range(20))
+        await bench.until(lambda: "rejected" in bench.dispatcher.paused.values())
+        assert bench.outbox.depth().dead == 19
+        await bench.add([create("good", "wait"), create("other")])
+        await bench.until(lambda: bench.created == ["other"])
+        await bench.settled()
+        assert (bench.dispatcher.paused, bench.outbox.depth().dead) == ({}, 20)
+    assert sorted(bench.created) == ["good", "other"]

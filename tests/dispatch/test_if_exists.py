@@ -189,7 +189,7 @@ async def test_starts_travel_together(tmp_path: Path) -> None:
         await feed.done(*(e(n, instance=n) for n in range(100)))
         creates = [record for record in bench.records if record.operation in {"create", "batch"}]
     assert len(bench.created) == 100
-    assert len(creates) <= 60
+    assert len(creates) <= 30
 
 
 @pytest.mark.parametrize("lose", ["create", "event"])
