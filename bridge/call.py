@@ -46,6 +46,7 @@ class Policy(NamedTuple):
     resend_unknown: bool = True  # an event whose outcome is unknown is sent again, else dead-lettered
     give_up_after_seconds: float = 86_400.0
     max_attempts: int = 0  # 0: no bound
+    config: str = ""  # digest of the configuration whose rule it is; "" where nobody needs to know
 
     def encode(self) -> str:
         """The text that is stored; only what differs from the defaults, after the rule's name."""
@@ -67,6 +68,12 @@ class Policy(NamedTuple):
         if "if_missing" in known:
             known["if_missing"] = IfMissing(known["if_missing"])
         return Policy(**known)
+
+
+@lru_cache(maxsize=4096)
+def without_config(policy: str) -> str:
+    """The same encoded policy, whichever configuration it is from."""
+    return Policy.decode(policy)._replace(config="").encode()
 
 
 HIGH, NORMAL, LOW = 0, 1, 2

@@ -37,6 +37,7 @@ class Translation(NamedTuple):
     metrics: Metrics
     now_ms: Callable[[], int]  # Unix epoch
     ignore_older_than_ms: int | None = None  # by the message's own timestamp
+    config: str = ""  # digest of the configuration that all of this is from
 
     def translate(self, source: str, batch: Batch) -> Intake:
         """Decode and route a batch; what cannot be decoded or rendered is a dead letter, and stops nothing else.
@@ -50,8 +51,8 @@ class Translation(NamedTuple):
         dropped = self._skip_old(messages, values, now_ms) if self.ignore_older_than_ms else 0
         routed = self.router.route(source, messages, values, now_ms)
         dead = [
-            *(DeadLetter(messages[place], "undecodable", why, died_ms=now_ms) for place, why in failed.items()),
-            *(_dead_letter(rejected, now_ms) for rejected in routed.dead),
+            *(self._undecodable(messages[place], why, now_ms) for place, why in failed.items()),
+            *(self._rejected(rejected, now_ms) for rejected in routed.dead),
         ]
         metrics = self.metrics
         metrics.received(source, len(batch.messages), sum([len(m.body) for m in batch.messages if m.body]))
@@ -75,9 +76,12 @@ class Translation(NamedTuple):
             values[index] = SKIP
         return len(old)
 
+    def _undecodable(self, message: Message, why: str, now_ms: int) -> DeadLetter:
+        return DeadLetter(message, "undecodable", why, died_ms=now_ms, config=self.config)
 
-def _dead_letter(rejected: Rejected, now_ms: int) -> DeadLetter:
-    return DeadLetter(rejected.message, rejected.reason, rejected.detail, rejected.rule, rejected.call, died_ms=now_ms)
+    def _rejected(self, rejected: Rejected, now_ms: int) -> DeadLetter:
+        message, reason, detail, rule, call = rejected
+        return DeadLetter(message, reason, detail, rule, call, died_ms=now_ms, config=self.config)
 
 
 class Current:

@@ -72,7 +72,9 @@ def renewed(translation: Translation, config: Config, name: str) -> Translation:
     """The translation of a source by another configuration, which connects and decodes it in the same way."""
     age = config.sources[name].ignore_older_than
     return translation._replace(
-        router=config.router(), ignore_older_than_ms=None if age is None else age // timedelta(milliseconds=1)
+        router=config.router(),
+        ignore_older_than_ms=None if age is None else age // timedelta(milliseconds=1),
+        config=config.digest(),
     )
 
 

@@ -154,6 +154,7 @@ class Config(BaseSettings):
             vars=self.vars,
             sources=[source_info(name, source) for name, source in self.sources.items()],
             targets=tuple(self.targets),
+            config=self.digest(),
         )
 
     def digest(self) -> str:

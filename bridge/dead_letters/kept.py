@@ -61,6 +61,7 @@ def plain(stored: StoredDeadLetter) -> dict[str, Any]:
         "attempts": letter.attempts,
         "died_ms": letter.died_ms,
         "died_at": time_of(letter.died_ms),
+        "config": letter.config,
         "message": _readable(recorded.plain(letter.message)),
         "call": None if letter.call is None else _call(letter.call),
     }

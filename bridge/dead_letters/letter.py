@@ -56,6 +56,10 @@ class Letter(Protocol):
     def died_ms(self) -> int:
         """Unix epoch, milliseconds."""
 
+    @property
+    def config(self) -> str:
+        """Digest of the configuration that the message was taken in by."""
+
 
 def describe(letter: Letter) -> list[tuple[str, str]]:
     """The headers that say why the message is here; what does not apply is left out."""
@@ -64,6 +68,7 @@ def describe(letter: Letter) -> list[tuple[str, str]]:
         "reason": letter.reason,
         "detail": letter.detail[:DETAIL_CHARACTERS],
         "rule": letter.rule,
+        "config": letter.config,
         "source": message.source,
         "channel": message.channel,
         "message-id": message.id,

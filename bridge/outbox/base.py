@@ -97,6 +97,7 @@ class DeadLetter(NamedTuple):
     call: Call | None = None  # what would have been sent, where it was rendered
     attempts: int = 0
     died_ms: int = 0  # Unix epoch, milliseconds
+    config: str = ""  # digest of the configuration that was in use when the message was taken in
 
 
 class StoredDeadLetter(NamedTuple):

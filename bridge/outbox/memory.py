@@ -175,9 +175,9 @@ class MemoryOutbox:
 
     def _dead_letter(self, settlement: Settlement) -> DeadLetter:
         entry, message, call, *_ = self._entries[settlement.entry.seq]
-        rule = Policy.decode(entry.policy).rule
-        attempts = entry.attempts + settlement.attempted
-        return DeadLetter(message, settlement.reason, settlement.detail, rule, call, attempts, settlement.settled_ms)
+        policy, attempts = Policy.decode(entry.policy), entry.attempts + settlement.attempted
+        why = settlement.reason, settlement.detail
+        return DeadLetter(message, *why, policy.rule, call, attempts, settlement.settled_ms, policy.config)
 
     def _finish(self, seq: int) -> None:
         """Delivered, or dead and published."""

@@ -28,6 +28,12 @@ SELECT * FROM shapes
 -- name: insert_shape
 INSERT INTO shapes VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 
+-- name: shapes_used
+SELECT shape FROM entries UNION SELECT shape FROM later
+
+-- name: delete_shape
+DELETE FROM shapes WHERE number = ?
+
 -- name: insert_original
 INSERT INTO originals (number, refs, message_key, message_body, message_rest) VALUES (?, ?, ?, ?, ?)
 
@@ -145,9 +151,9 @@ SELECT message_key, message_body, message_rest FROM originals WHERE number = ?
 
 -- name: insert_dead_letter
 INSERT INTO dead_letters (
-    source, message_id, message_key, message_body, message_rest, reason, detail, rule, attempts, died_ms,
+    source, message_id, message_key, message_body, message_rest, reason, detail, rule, attempts, died_ms, config,
     operation, target, workflow, instance_id, event_type, body, policy, lane, priority, not_before_ms
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: dead_letters
 SELECT * FROM dead_letters WHERE number > ? ORDER BY number LIMIT ?

@@ -261,9 +261,10 @@ def body_of(entry: Entry, message_body: bytes | None, body_size: int | None) -> 
 
 def dead_entry_row(entry: Entry, original: tuple[bytes | None, bytes | None, bytes], death: Death) -> Row:
     """The dead letter of an entry; ``original`` is key, body and rest of its message."""
+    policy = Policy.decode(entry.policy)
     return (
         entry.source, entry.message_id, *original,
-        death.reason, plain(death.detail), Policy.decode(entry.policy).rule, death.attempts, death.died_ms,
+        death.reason, plain(death.detail), policy.rule, death.attempts, death.died_ms, policy.config,
         *entry[1:11],
     )  # fmt: skip
 
@@ -274,14 +275,14 @@ def dead_letter_row(letter: DeadLetter) -> Row:
     rendered = (None,) * len(Call._fields) if call is None else (call.operation.value, *call[1:])
     return (
         message.source, message.id, message.key, message.body, _rest_of(message),
-        letter.reason, letter.detail, letter.rule, letter.attempts, letter.died_ms,
+        letter.reason, letter.detail, letter.rule, letter.attempts, letter.died_ms, letter.config,
         *rendered,
     )  # fmt: skip
 
 
 def dead_letter_of(row: Row) -> StoredDeadLetter:
     """The inverse: a row of ``dead_letters``, all columns in their order."""
-    number, source, message_id, key, body, rest, reason, detail, rule, attempts, died_ms, operation, *call = row
+    number, source, message_id, key, body, rest, reason, detail, rule, attempts, died_ms, config, operation, *call = row
     rendered = None if operation is None else Call(Operation(operation), *call)
     message = message_of(source, message_id, key, body, rest)
-    return StoredDeadLetter(number, DeadLetter(message, reason, detail, rule, rendered, attempts, died_ms))
+    return StoredDeadLetter(number, DeadLetter(message, reason, detail, rule, rendered, attempts, died_ms, config))

@@ -132,6 +132,7 @@ CREATE TABLE dead_letters (
     rule TEXT NOT NULL,
     attempts INTEGER NOT NULL,
     died_ms INTEGER NOT NULL,
+    config TEXT NOT NULL,
     operation TEXT, -- NULL, and so are those below: no call was rendered
     target TEXT,
     workflow TEXT,

@@ -10,6 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.outbox.base import Queue
+from bridge.outbox.shapes import Shapes
 from bridge.outbox.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -74,8 +75,7 @@ class State:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.shaping = _Shaping(self._new_shape)
-        self.shapes: dict[int, Shape] = {}
-        self._shape_numbers: dict[Shape, int] = {}
+        self._shapes = Shapes(connection)
         self._steps: dict[Queue, Callable[[], int]] = {}
         self.numbers: dict[Queue, int] = {}
         self._held: set[int] = set()
@@ -92,8 +92,6 @@ class State:
         for number, target, workflow, last_seq, ready in self._connection.execute(QUERIES["queues"]).fetchall():
             self._adopt(number, Queue(target, workflow), last_seq, ready)
             self._lanes_changed.add(number)
-        for number, *shape in self._connection.execute(QUERIES["shapes"]).fetchall():
-            self._adopt_shape(number, (*shape,))
         self._stored_meta: dict[str, int] = dict(self._connection.execute(QUERIES["meta"]).fetchall())
         self._meta = self._stored_meta.copy()
         self.renewed = frozenset(Queue(*name) for name in self._connection.execute(QUERIES["renewed"]).fetchall())
@@ -111,16 +109,12 @@ class State:
         operation, target, workflow, event_type, policy, priority, source, default_lane = key
         # sqlite3 binds a plain str several times faster than a subclass of it, such as a StrEnum's member
         shape = (str(operation), target, workflow, event_type, policy, priority, source)
-        number = self._shape_numbers.get(shape)
-        if number is None:
-            number = len(self.shapes) + 1
-            self._connection.execute(QUERIES["insert_shape"], (number, *shape))
-            self._adopt_shape(number, shape)
-        return number, self._step(Queue(target, workflow if default_lane else ""))
+        return self._shapes.number_of(shape), self._step(Queue(target, workflow if default_lane else ""))
 
-    def _adopt_shape(self, number: int, shape: Shape) -> None:
-        self.shapes[number] = shape
-        self._shape_numbers[shape] = number
+    @property
+    def shapes(self) -> Mapping[int, Shape]:
+        """By their numbers."""
+        return self._shapes.known
 
     def _step(self, name: Queue) -> Callable[[], int]:
         if name not in self._steps:
@@ -173,6 +167,8 @@ class State:
 
     def flush(self) -> None:
         """Write what changed; the last thing in a transaction."""
+        if self._shapes.prune():
+            self.shaping.clear()
         if self._touched:
             changes = [(self._queues[n].last_seq, self._queues[n].ready, n) for n in self._touched]
             self._connection.executemany(QUERIES["update_queue"], changes)

@@ -34,12 +34,13 @@ class Blueprint:
     """One rule on its way from settings to functions.
 
     problems: what was wrong so far, with paths. parts: every function with the field it is for, in the order in which
-    they are asked, so that an error can be laid at a field's door afterwards.
+    they are asked, so that an error can be laid at a field's door afterwards. config: of the rule's policy.
     """
 
-    def __init__(self, path: str, names: Names) -> None:
+    def __init__(self, path: str, names: Names, config: str = "") -> None:
         self.path = path
         self.names = names
+        self.config = config
         self.problems: list[Problem] = []
         self.parts: list[tuple[str, Callable[..., Value]]] = []
 

@@ -70,6 +70,7 @@ def _order(rule: RuleSettings, target: str, blueprint: Blueprint, changes: dict[
         rule.name,
         give_up_after_seconds=rule.give_up_after.total_seconds(),
         max_attempts=rule.max_attempts or 0,
+        config=blueprint.config,
     )._replace(**changes)
     return _Order(target, policy.encode(), _PRIORITIES[rule.priority], _lane(rule, blueprint), _due(rule, blueprint))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bridge.call import Policy
+from bridge.call import Policy, without_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -50,7 +50,8 @@ class Difference(NamedTuple):
 def differences(old: Routed, new: Routed) -> Iterator[Difference]:
     """The messages of one batch that fare otherwise, in no particular order.
 
-    Both must be of the same Message objects, routed with the same ``now_ms``.
+    Both must be of the same Message objects, routed with the same ``now_ms``. Which configuration a call is from makes
+    no difference.
     """
     if old.calls == new.calls and old.dead == new.dead and old.silent == new.silent:
         return
@@ -158,7 +159,7 @@ def _by_message(routed: Routed) -> dict[int, _Fate]:
         return fate
 
     for message, call in routed.calls:
-        of(message).calls.append(call)
+        of(message).calls.append(call._replace(policy=without_config(call.policy)))
     for rejected in routed.dead:
         of(rejected.message).dead.append((rejected.rule, rejected.reason))
     for message, reason in routed.silent:

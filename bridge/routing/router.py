@@ -26,7 +26,8 @@ class Router:
     """Every matching rule fires, in file order; ``final`` stops.
 
     vars: the constants of the configuration. sources: every configured one. targets: the names of all targets, of
-    which a rule may leave out the only one. Raises ConfigError listing every mistake of every rule.
+    which a rule may leave out the only one. config: digest of the configuration, noted in every call. Raises
+    ConfigError listing every mistake of every rule.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Router:
         vars: Mapping[str, object],  # noqa: A002  the word of the configuration
         sources: Sequence[SourceInfo],
         targets: Sequence[str],
+        config: str = "",
     ) -> None:
         problems = _repeated_names(rules)
         names = MessageNames(vars)
@@ -46,7 +48,7 @@ class Router:
             json_sources = [name for name in applies_to if known[name].json_bodies]
             event_sources = [name for name in applies_to if known[name].cloud_events]
             its_names = names.names(json_sources, applies_to, event_sources)
-            rule, blueprint = compile_rule(position, settings, target, its_names)
+            rule, blueprint = compile_rule(position, settings, target, its_names, config)
             problems += [*wrong, *blueprint.problems]
             compiled.append((rule, applies_to))
         if problems:

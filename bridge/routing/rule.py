@@ -45,9 +45,14 @@ class Rule(NamedTuple):
         return function_of(self.text, self.names, lambda generator: generator.condition(node))
 
 
-def compile_rule(position: int, settings: RuleSettings, target: str, names: Names) -> tuple[Rule, Blueprint]:
-    """A rule, and the blueprint that holds what is wrong with it: with any problem the rule is not to be used."""
-    blueprint = Blueprint(f"rules[{position}]", names)
+def compile_rule(
+    position: int, settings: RuleSettings, target: str, names: Names, config: str = ""
+) -> tuple[Rule, Blueprint]:
+    """A rule, and the blueprint that holds what is wrong with it: with any problem the rule is not to be used.
+
+    config: noted in the policy of its calls.
+    """
+    blueprint = Blueprint(f"rules[{position}]", names, config)
     when = blueprint.tree("when", settings.when) if settings.when is not None else None
     elements = None
     if settings.for_each is not None:

@@ -29,6 +29,7 @@ EXPECTED = {
     "workflow-bridge-reason": "rejected",
     "workflow-bridge-detail": "the API said no",
     "workflow-bridge-rule": "order-created",
+    "workflow-bridge-config": "0123456789ab",
     "workflow-bridge-source": "orders",
     "workflow-bridge-channel": "shop",
     "workflow-bridge-message-id": "shop/0/7",
@@ -49,7 +50,7 @@ def letter(number: int = 7, **changes: Any) -> DeadLetter:
         1_700_000_000_123,
         {"partition": 0, "offset": number},
     )
-    died = {"attempts": 3, "died_ms": 1_800_000_000_000} | changes
+    died: dict[str, Any] = {"attempts": 3, "died_ms": 1_800_000_000_000, "config": "0123456789ab"} | changes
     return DeadLetter(message, "rejected", "the API said no", "order-created", CALL, **died)
 
 

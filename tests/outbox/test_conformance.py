@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from bridge.call import HIGH, Operation
+from bridge.call import HIGH, Operation, Policy
 from bridge.errors import OutboxError
 from bridge.message import Message, Position, Stored
 from bridge.outbox.base import DeadLetter, Depth, Entry, Queue, Verdict
@@ -311,14 +311,14 @@ EVERY_TYPE = (
 async def test_a_dead_letter_has_its_whole_original(subject: Subject, original: Message, fitting: bool) -> None:  # noqa: FBT001
     """Also after retries: body, key, headers with types and order, coordinates, byte for byte."""
     body = b'{"id":"a","params":%s}' % (original.body or b"null") if fitting else b"{}"
-    sent = call("a", body=body)
+    sent = call("a", body=body, policy=Policy("order-created", config="0123456789ab").encode())
     await subject.store((original, sent), positions={"shop.orders/0": Position(1, START_MS)})
     [entry] = await subject.pending()
     for _ in range(2):
         await subject.settle(RETRY, entry, at_ms=START_MS)
         [entry] = await subject.due()
     await subject.settle(DEAD, entry, reason="rejected", detail="no such field")
-    expected = DeadLetter(original, "rejected", "no such field", "order-created", sent, 3, START_MS)
+    expected = DeadLetter(original, "rejected", "no such field", "order-created", sent, 3, START_MS, "0123456789ab")
     assert subject.dead_letters() == [expected]
     assert [type(value) for _, value in subject.dead_letters()[0].message.headers] == [
         type(value) for _, value in original.headers
@@ -344,7 +344,7 @@ async def test_calls_of_one_message_share_its_original(subject: Subject) -> None
 async def test_dead_letters_of_a_batch_are_kept_with_it(subject: Subject) -> None:
     """What never became a call, and what could not be rendered, has its reason, rule and call."""
     letters = [
-        DeadLetter(message(1, b"\xff", EVERY_TYPE), "undecodable", "not JSON", died_ms=START_MS),
+        DeadLetter(message(1, b"\xff", EVERY_TYPE), "undecodable", "not JSON", died_ms=START_MS, config="0123456789ab"),
         DeadLetter(message(2), "no_identity", "", "order-created", call("b"), 0, START_MS),
     ]
     await subject.store(create(3, "c"), dead=letters)

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.routing.comparison import Comparison, differences
-from tests.routing.messages import message, route, router
+from bridge.routing.router import Router
+from bridge.routing.settings import RuleSettings
+from tests.routing.messages import SOURCES, message, route, router
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -130,3 +132,18 @@ def test_a_message_differs_exactly_when_it_does_alone(old: list[Rule], new: list
     expected = [item.id for item in messages if fate(route(one, item)) != fate(route(other, item))]
     found = differences(route(one, *messages), route(other, *messages))
     assert sorted(difference.message.id for difference in found) == expected
+
+
+def test_the_same_rules_of_another_configuration_are_the_same() -> None:
+    """The configuration that a call notes is no difference, and is not named beside one."""
+
+    def of_config(digest: str, *rules: Rule) -> Routed:
+        settings = [RuleSettings.model_validate({"name": f"r{n}", **rule}) for n, rule in enumerate(rules)]
+        made = Router(settings, vars={}, sources=SOURCES, targets=["main"], config=digest)
+        return route(made, *MESSAGES)
+
+    old = of_config("old", START, NOTIFY)
+    assert list(differences(old, of_config("new", START, NOTIFY))) == []
+    comparison = Comparison()
+    comparison.add(len(MESSAGES), old, of_config("new", START, changed(NOTIFY, if_missing="drop")))
+    assert comparison.sentences() == ["14 messages would send events with another if_missing"]

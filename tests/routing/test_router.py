@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
+from bridge.call import Policy
 from bridge.errors import ConfigError
 from bridge.routing.router import SKIP, Routed, Router, SourceInfo
 from tests.routing.messages import CREATE, NOW_MS, SOURCES, calls, message, only, reasons, route, router, rules
@@ -216,3 +217,11 @@ def test_message_contents_stay_out_of_details() -> None:
     routed = route(made, message(b'{"s":"s3cret"}'), message(b'{"s":"s3cret","go":true}'))
     assert len(routed.dead) == 2
     assert not any("s3cret" in letter.detail for letter in routed.dead)
+
+
+def test_every_call_notes_the_configuration_that_it_is_from() -> None:
+    """In its policy, which all calls of a rule share."""
+    settings = rules({"create": CREATE}, {"event": {"workflow": "w", "id": "a", "type": "t"}})
+    made = Router(settings, vars={}, sources=SOURCES, targets=["main"], config="0123456789ab")
+    made_calls = calls(route(made, message(b'{"id":1}')))
+    assert [Policy.decode(call.policy).config for call in made_calls] == ["0123456789ab"] * 2
