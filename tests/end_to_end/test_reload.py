@@ -29,7 +29,7 @@ STEPS = 50
 BROKEN_EVERY = 5  # the last of so many steps writes something that cannot be used
 RESTART_AT = 23  # also changes how one source is read
 DURING, AFTER = 320, 80  # messages produced while a reload is under way, and once it is done
-MESSAGES = STEPS * (DURING + AFTER)
+MESSAGES = AFTER + STEPS * (DURING + AFTER)
 WAIT_SECONDS = 30
 WORKFLOWS = ("first", "second")
 
@@ -218,7 +218,8 @@ async def test_fifty_reloads_under_load(kafka: KafkaServer, tmp_path: Path) -> N
         bridge = BridgeProcess(tmp_path / "bridge", config)
         with bridge:
             story = Story(bridge, mount, sources, Flow(producer, topics))
-            await story.flow.produce(0)
+            await story.flow.produce(AFTER)
+            await story.until(lambda: story.received() == AFTER)
             for number in range(STEPS):
                 await story.step(number)
             await story.until(lambda: bridge.stored() == 0)
