@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from bridge.addresses import is_loopback
 
 API_URL = "https://api.cloudflare.com/client/v4"
 
@@ -66,13 +67,3 @@ class TargetSettings(BaseModel):
         if (self.api_token is None) == (self.api_token_file is None):
             raise ValueError("give api_token_file, or api_token (by the environment); exactly one of them")
         return self
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address can only be this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from bridge.cloudflare.settings import is_loopback
+from bridge.addresses import is_loopback
 from bridge.emulator.quota import CreationSettings, QuotaSettings
 from bridge.emulator.server import Emulator
 from bridge.emulator.settings import ANY, EXAMPLE_ACCOUNT, EXAMPLE_TOKEN, EmulatorSettings

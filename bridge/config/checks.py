@@ -11,6 +11,7 @@ from bridge.call import IfExists, IfMissing
 from bridge.cloudflare.token import Token
 from bridge.config.cases import case_problems
 from bridge.config.secrets import settings_of
+from bridge.decoding import decoder
 from bridge.document import dotted
 from bridge.errors import ConfigError, Problem
 from bridge.outbox.settings import MemorySettings, SqliteSettings
@@ -33,7 +34,8 @@ def cross_checks(config: Config, *, here: bool = True) -> list[Problem]:
         return always
     files = list(_files(config))
     unreadable = {problem.path for problem in files}
-    return [*files, *_tokens(config, unreadable), *_outbox(config), *always]
+    decoders = (problem for problem in _decoders(config) if problem.path not in unreadable)
+    return [*files, *_tokens(config, unreadable), *decoders, *_outbox(config), *always]
 
 
 def _files(config: Config) -> Iterator[Problem]:
@@ -56,6 +58,15 @@ def _tokens(config: Config, unreadable: set[str]) -> Iterator[Problem]:
                 Token(target)
         except ConfigError as error:
             yield from (problem._replace(path=f"targets.{name}.{problem.path}") for problem in error.problems)
+
+
+def _decoders(config: Config) -> Iterator[Problem]:
+    """Schemas, certificates and packages that decoding needs."""
+    for name, source in config.sources.items():
+        try:
+            decoder(source)
+        except ConfigError as error:
+            yield from (problem._replace(path=f"sources.{name}.{problem.path}") for problem in error.problems)
 
 
 def _outbox(config: Config) -> Iterator[Problem]:

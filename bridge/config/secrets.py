@@ -82,8 +82,8 @@ def secrets_of(config: Config) -> list[str]:
 
 
 def _parts(secret: str) -> set[str]:
-    """A secret, and the password where it is an address."""
-    password = _password(secret)
+    """A secret, and the password where it is an address, or a user's name and password."""
+    password = _password(secret) if "://" in secret else secret.partition(":")[2]
     return {secret, password, unquote(password)}
 
 

@@ -1,20 +1,28 @@
-"""Which codec a source uses; the codecs themselves are in the files beside this one."""
+"""Which codec a source uses; the codecs themselves are in the files beside this one.
+
+A codec's packages are imported only when a source uses it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from bridge.decoding.base import BodyDecoder
 from bridge.decoding.cloudevents import CloudEventDecoder
 from bridge.decoding.json import decode_json
 from bridge.decoding.plain import decode_raw, decode_text
 from bridge.decoding.settings import Decode
+from bridge.errors import ConfigError, Problem, Undecodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from bridge.decoding.base import Decoder
     from bridge.decoding.settings import DecodingSettings
+
+MAX_SCHEMA_BYTES = 16 * 1024 * 1024
 
 _BODIES: Mapping[Decode, Callable[[bytes | None], object]] = {
     Decode.JSON: decode_json,
@@ -23,8 +31,61 @@ _BODIES: Mapping[Decode, Callable[[bytes | None], object]] = {
 }
 
 
-def decoder(settings: DecodingSettings) -> Decoder:
-    """The codec of one source."""
+def decoder(settings: DecodingSettings, seconds: Callable[[], float] = lambda: 0.0) -> Decoder:
+    """The codec of one source.
+
+    seconds: a monotonic clock, for how long a registry's answer is believed. Raises ConfigError, with paths from the
+    source on, where a file cannot be used or packages are not installed.
+    """
     if settings.decode is Decode.CLOUDEVENTS:
         return CloudEventDecoder()
+    if settings.registry is not None:
+        return _of_registry(settings, seconds)
+    if settings.schema_file is not None:
+        return BodyDecoder(_of_file(settings, settings.schema_file))
     return BodyDecoder(_BODIES[settings.decode])
+
+
+def _of_registry(settings: DecodingSettings, seconds: Callable[[], float]) -> Decoder:
+    codec = load_codec(settings.decode)
+    compile_schema = codec.compile_avro if settings.decode is Decode.AVRO else codec.compile_protobuf
+    registry = import_module("bridge.decoding.schema_registry").SchemaRegistry(settings.registry)
+    made: Decoder = import_module("bridge.decoding.schemas").SchemaDecoder(
+        registry, settings.decode.upper(), compile_schema, seconds
+    )
+    return made
+
+
+def _of_file(settings: DecodingSettings, file: Path) -> Callable[[bytes | None], object]:
+    codec, content = load_codec(settings.decode), read_schema(file)
+    try:
+        if settings.decode is Decode.AVRO:
+            read = codec.compile_avro(content.decode(errors="replace"))
+        else:
+            read = codec.compile_file(content, settings.message)
+    except Undecodable as error:
+        raise ConfigError([Problem("schema_file", f"{file}: {error}")]) from None
+    return lambda body: None if body is None else read(body)
+
+
+def read_schema(file: Path) -> bytes:
+    """The content of a schema file. Raises ConfigError."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_SCHEMA_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([Problem("schema_file", f"{file} cannot be read: {error.strerror}")]) from None
+    if len(content) > MAX_SCHEMA_BYTES:
+        raise ConfigError([Problem("schema_file", f"{file} is larger than {MAX_SCHEMA_BYTES} bytes")])
+    return content
+
+
+def load_codec(decode: Decode) -> Any:  # noqa: ANN401  a module
+    """The module of a codec whose packages may be missing. Raises ConfigError."""
+    try:
+        return import_module(f"bridge.decoding.{decode}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("bridge"):
+            raise
+        what = f"{decode} needs the package {error.name}: pip install 'workflow-bridge[{decode}]'"
+        raise ConfigError([Problem("decode", what)]) from error
