@@ -34,8 +34,8 @@ format: $(VENV)/.dev ## Rewrite the sources as the formatter wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## CPU per message in five scenes; ARGS="--scene create --messages 50000"
-	sh tests/services/install.sh $(BIN)/python
+bench: $(VENV)/.dev ## CPU per message: rules, and five scenes on real brokers; ARGS="--scene rules" needs none
+	@case "$(ARGS)" in *"--scene rules"*) ;; *) sh tests/services/install.sh $(BIN)/python ;; esac
 	$(BIN)/python -m bench $(ARGS)
 
 storm: $(VENV)/.dev ## 100,000 messages over 10,000 lanes, a fifth of all requests failing; ARGS="--seed 2"

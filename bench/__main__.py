@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.load import PARTITIONS, WARM, fill_queue, fill_topic
+from bench.rules import measures
 from bench.scenes import SCENES, Place, Scene, config, progress
 from bridge.admin.probe import read
 from tests.services.kafka import KafkaServer
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 TICKS = os.sysconf("SC_CLK_TCK")
 LOOK_SECONDS = 0.05
 STALLED_SECONDS = 60.0
+RULES = "rules"
 
 
 class Result(NamedTuple):
@@ -42,14 +44,18 @@ class Result(NamedTuple):
 def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
-    parser.add_argument("--scene", action="append", choices=[scene.name for scene in SCENES], help="only this one")
+    parser.add_argument(
+        "--scene", action="append", choices=[*(scene.name for scene in SCENES), RULES], help="only this one"
+    )
     parser.add_argument("--messages", type=int, help="instead of each scene's own number")
     parser.add_argument("--runs", type=int, default=3, help="the median is shown (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="one JSON object per scene")
     parser.add_argument("--profile", type=Path, help="profile the bridge into this file")
     options = parser.parse_args()
+    if not options.scene or RULES in options.scene:
+        _play_rules(as_json=options.json)
     chosen = [scene for scene in SCENES if not options.scene or scene.name in options.scene]
-    if not options.json:
+    if chosen and not options.json:
         print(f"{'scene':8} {'CPU µs/msg':>10} {'aim':>5} {'floor':>6} {'msg/s':>9} {'peak MiB':>8}  what")
     for source in ("kafka", "rabbitmq"):
         scenes = [scene for scene in chosen if scene.source == source]
@@ -57,6 +63,20 @@ def main() -> None:
             with TemporaryDirectory(prefix="bench-") as folder, _broker(source, Path(folder)) as address:
                 for scene in scenes:
                     _play(scene, address, options)
+
+
+def _play_rules(*, as_json: bool) -> None:
+    """The section that needs no broker."""
+    if not as_json:
+        print(f"{RULES:10} {'CPU µs/msg':>10} {'aim':>6}  what")
+    for measure in measures():
+        if as_json:
+            print(json.dumps({"scene": RULES, **measure._asdict()}), flush=True)
+            continue
+        aim = f"{measure.aim:6.2f}" if measure.aim else " " * 6
+        print(f"{measure.name:10} {measure.us:10.2f} {aim}  {measure.what}", flush=True)
+    if not as_json:
+        print()
 
 
 def _play(scene: Scene, address: str, options: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Our own values are dataclasses, which orjson would take for objects.
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
+_NULL = b"null"  # looked for by find, not ``in``: that first tries its operand as an integer, which costs more
 
 
 def _default(value: Value) -> Value:
@@ -39,7 +40,7 @@ def encode(value: Value) -> bytes:
         if isinstance(error.__cause__, RuleError):
             raise error.__cause__ from None
         text = _encode_with_any_keys(value)
-    if b"null" in text and _holds_not_finite(value):
+    if text.find(_NULL) >= 0 and _holds_not_finite(value):
         raise RuleError("a double that is not finite has no form in JSON")
     return text
 
@@ -74,6 +75,7 @@ class Spelling:
     def __init__(self) -> None:
         self._body: bytes | None = None
         self._parsed: Value = None
+        self._names: dict[str | int, bytes] = {}  # keys of the body that rules read numbers from, as they stand in it
 
     def part(self, body: bytes | None, path: Sequence[str | int], value: Value) -> Value:
         """What to encode for the element of ``body`` at ``path``, so that every number keeps its spelling.
@@ -81,12 +83,14 @@ class Spelling:
         body: JSON text; None: there is none. value: the same element, parsed. Parsing keeps everything of JSON but
         the spelling of doubles, so only what holds one is looked up in the text. Raises RuleError.
         """
-        if body is None or not holds_double(value):
+        kind = type(value)
+        if kind is float:
+            if body is None or (len(path) == 1 and self._stands_alone(body, path[0], value)):
+                return value
+        elif body is None or (kind is not dict and kind is not list) or not holds_double(value):
             return value
         if not path:
             return orjson.Fragment(body)
-        if type(value) is float and len(path) == 1 and _stands_alone(body, str(path[0]), orjson.dumps(value)):
-            return value
         found = self._spelled(body)
         for step in path:
             found = found[step]
@@ -98,22 +102,26 @@ class Spelling:
             self._body = body
         return self._parsed
 
+    def _stands_alone(self, body: bytes, key: str | int, value: float) -> bool:
+        """Whether ``key`` stands once in the text, followed by exactly this number: then nothing is to be looked up.
 
-def _stands_alone(body: bytes, key: str, encoded: bytes) -> bool:
-    """Whether ``key`` stands once in the text, followed by exactly this number: then nothing is to be looked up.
+        Without a backslash in the text, what looks like the key is the key.
+        """
+        name = self._names.get(key)
+        if name is None:
+            name = self._names[key] = b'"%b":' % str(key).encode("utf-8", "surrogatepass")
+        place = body.find(name)
+        if place < 0 or body.rfind(name) != place or body.find(b"\\") >= 0:
+            return False
+        start = place + len(name)
+        if body[start] == _SPACE:
+            start += 1
+        encoded = orjson.dumps(value)
+        return body.startswith(encoded, start) and body[start + len(encoded)] in _ENDS
 
-    Without a backslash in the text, what looks like the key is the key.
-    """
-    name = b'"%b":' % key.encode("utf-8", "surrogatepass")
-    if body.count(name) != 1 or b"\\" in body:
-        return False
-    start = body.index(name) + len(name)
-    start += body[start : start + 1] == b" "
-    end = start + len(encoded)
-    return body[start:end] == encoded and body[end : end + 1] in _ENDS
 
-
-_ENDS = frozenset((b",", b"}", b"\n", b"\r", b" "))
+_SPACE = ord(" ")
+_ENDS = frozenset(b",}\n\r ")
 
 
 def spelled(body: bytes) -> Value:
