@@ -10,9 +10,10 @@ import orjson
 import typer
 
 from bridge.decoding.json import decode_json
-from bridge.errors import RuleError, Undecodable
+from bridge.errors import NotAMessage, RuleError, Undecodable
+from bridge.recorded import UNDECODED, decode
 from bridge.routing.syntax import ExpressionError
-from bridge.routing.trial import EvaluationError, evaluate, place_of
+from bridge.routing.trial import EvaluationError, evaluate, evaluate_on, place_of
 from bridge.routing.typed import literal, typed
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ Expression = Annotated[str | None, typer.Argument(metavar="EXPR", help="The expr
 BindingsFile = Annotated[
     Path | None, typer.Option("--bindings", "-b", help="File with a JSON object: the variables and their values.")
 ]
+MessageFile = Annotated[
+    Path | None,
+    typer.Option("--message", "-m", help="File with a message, whose variables are those of rules."),
+]
 Lines = Annotated[
     bool, typer.Option("--lines", help='Read {"expr", "bindings"} a line, write {"type", "value"} or {"error"} each.')
 ]
@@ -35,30 +40,35 @@ AsJson = Annotated[bool, typer.Option("--json", help='Print {"type", "value"} or
 
 
 def eval(  # noqa: A001  the command's name
-    expression: Expression = None, *, bindings: BindingsFile = None, lines: Lines = False, json: AsJson = False
+    expression: Expression = None,
+    *,
+    message: MessageFile = None,
+    bindings: BindingsFile = None,
+    lines: Lines = False,
+    json: AsJson = False,
 ) -> None:
     """Compute an expression. Exit 0: it has a value; 1: it has none; 2: it is no expression, or the input is wrong.
 
     With --lines: 0, whatever the lines hold.
     """
     if lines:
-        if expression is not None or bindings is not None:
-            _refuse(
-                "--lines reads expressions and bindings from its input; leave out EXPR and --bindings", as_json=json
-            )
+        if (expression, message, bindings) != (None, None, None):
+            _refuse("--lines reads everything from its input; leave out the rest", as_json=json)
         _each_line(sys.stdin.buffer, sys.stdout.buffer)
         return
     if expression is None:
         _refuse("say which expression, or --lines", as_json=json)
+    if message is not None and bindings is not None:
+        _refuse("say either --message or --bindings", as_json=json)
     text = sys.stdin.read() if expression == "-" else expression
     try:
-        value = evaluate(text, _bindings(bindings))
+        value = evaluate(text, _bindings(bindings)) if message is None else _on(text, message)
         answer, shown = typed(value), f"{literal(value)}  ({typed(value)['type']})"
     except (EvaluationError, ExpressionError) as error:
         failed = isinstance(error, EvaluationError)
-        message = _one_line(error) if json else str(error)
-        _refuse(message, as_json=json, code=FAILED if failed else WRONG)
-    except (RuleError, Undecodable, OSError) as error:
+        why = _one_line(error) if json else str(error)
+        _refuse(why, as_json=json, code=FAILED if failed else WRONG)
+    except (RuleError, Undecodable, NotAMessage, OSError) as error:
         _refuse(str(error), as_json=json)
     print(orjson.dumps(answer).decode() if json else shown)
 
@@ -73,6 +83,12 @@ def _refuse(message: str, *, as_json: bool, code: int = WRONG) -> NoReturn:
 
 def _one_line(error: EvaluationError | ExpressionError) -> str:
     return f"{place_of(error.text, error.position)}: {error.message}"
+
+
+def _on(text: str, file: Path) -> Value:
+    recorded = decode(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())
+    body = decode_json(recorded.message.body) if recorded.value is UNDECODED else recorded.value
+    return evaluate_on(text, recorded.message, body)
 
 
 def _bindings(file: Path | None) -> dict[str, Value]:

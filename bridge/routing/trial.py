@@ -10,10 +10,12 @@ from bridge.routing.macros import MACROS
 from bridge.routing.names import ANY_NAMES
 from bridge.routing.syntax import Apply, ExpressionError, Select, parts_of, pointer
 from bridge.routing.typed import given
+from bridge.routing.variables import MessageNames
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bridge.message import Message
     from bridge.routing.names import Names
     from bridge.routing.syntax import Node
     from bridge.routing.values import Value
@@ -49,6 +51,15 @@ def _bound(name: str, binding: Value) -> Value:
         return given(binding)
     except RuleError as error:
         raise RuleError(f"the binding {name}: {error}") from None
+
+
+def evaluate_on(text: str, message: Message, body: Value) -> Value:
+    """The value of an expression over the variables that rules have for a message; ``vars`` is empty.
+
+    Raises ExpressionError, also for a variable or function that does not exist, and EvaluationError.
+    """
+    source = {message.source}
+    return evaluate_with(text, MessageNames({}).names(source, source), (message, body))
 
 
 def evaluate_with(text: str, names: Names, arguments: Sequence[Value]) -> Value:

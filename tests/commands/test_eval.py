@@ -124,6 +124,19 @@ def test_wrong_bindings_are_refused(bindings: str, why: str) -> None:
     assert why in result.stderr
 
 
+def test_a_message_has_the_variables_of_rules(tmp_path: Path) -> None:
+    """Those of its broker too; a mistake is refused as in rules, and what is no message is the input's fault."""
+    file = tmp_path / "message.json"
+    sent = {"source": "o", "key": "17", "headers": {"h": "x"}, "body": {"n": 2**63}, "attributes": {"partition": 3}}
+    file.write_text(json.dumps(sent))
+    value = run("-m", str(file), "[source, key, headers.h, partition, type(body.n) == uint]")
+    assert value.output == '["o", "17", "x", 3, true]  (list)\n'
+    assert [run("-m", str(file), text).exit_code for text in ("offset", "offst", "vars.x", "body.m")] == [1, 2, 2, 1]
+    assert run("-m", "-", "1", given_input='{"boddy": 1}').exit_code == 2
+    assert run("-m", "-", "body", given_input='{"body": {"text": "no JSON"}}').exit_code == 2
+    assert run("-m", str(file), "-b", str(file), "1").exit_code == 2
+
+
 def test_lines_are_answered_one_by_one() -> None:
     """Each line has its answer, in order; a bad one has its error, and the next ones are answered."""
     asked = [

@@ -120,6 +120,12 @@ KNOWN: dict[str, Callable[[str, Mapping[str, Value], Value, Value], object]] = {
     "C++ writes a fraction of a second with 3, 6 or 9 digits": lambda text, _, mine, other: (
         ("string(" in text or "format(" in text) and short(mine) == short(other)
     ),
+    "C++ writes doubles from 1e15 on with an exponent": lambda text, _, mine, other: (
+        "string(" in text and in_digits(mine, 17) == in_digits(other, 17)
+    ),
+    "C++ formats doubles in lists and maps with six digits": lambda text, _, mine, other: (
+        "format([" in text and in_digits(mine, 5) == in_digits(other, 5)
+    ),
     "C++ formats bytes that are no UTF-8 text": lambda text, _, mine, __: (
         mine == ERROR and "format(" in text and ("\\xff" in text or "y" in text)
     ),
@@ -152,6 +158,11 @@ def refused(text: str) -> bool:
 def short(outcome: Value) -> str:
     """An outcome without the zeros at the end of seconds."""
     return re.sub(r"(\.\d*?)0+([sSzZ])", r"\1\2", repr(outcome))
+
+
+def in_digits(outcome: Value, digits: int) -> str:
+    """An outcome with every number in it in one form."""
+    return re.sub(r"\d+(\.\d+)?(e[+-]\d+)?", lambda found: f"{float(found[0]):.{digits}g}", repr(outcome).lower())
 
 
 def is_known(text: str, bindings: Mapping[str, Value], mine: Value, other: Value) -> bool:
