@@ -1,4 +1,4 @@
-"""The emulator as an ASGI application: reads a request, lets the account answer it, keeps the journal."""
+"""The emulator without its socket: a request in, an answer and its fate out; keeps the journal and the state."""
 
 from __future__ import annotations
 
@@ -6,117 +6,166 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
+import orjson
+
 from bridge.emulator.account import Account
-from bridge.emulator.admin import Admin
+from bridge.emulator.admin import OWN_PATH, Admin
 from bridge.emulator.answers import Refusal, Refused, Reply, refusal
+from bridge.emulator.asked import Asked
 from bridge.emulator.endpoints import OPERATIONS, Request, find
+from bridge.emulator.faults import Delivery, Outcome
 from bridge.emulator.journal import Journal
+from bridge.emulator.state import StateLog
+from bridge.emulator.striking import Faults
 from bridge.emulator.tokens import MAIN, Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Callable, Mapping
 
+    from bridge.emulator.endpoints import Endpoint
     from bridge.emulator.journal import Record
     from bridge.emulator.quota import Quota
     from bridge.emulator.settings import EmulatorSettings
-    from bridge.emulator.tokens import Token
-
-    Scope = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 BASE_PATH = "/client/v4"
-OWN_PATH = "/emulator/"
-MAX_BODY_BYTES = 128 << 20  # a batch of a hundred creates of 1 MiB, and some
 _PATH = re.compile(rf"{BASE_PATH}/accounts/([^/]+)/workflows/([^/]+)/instances(?:/(.+))?")
-_TOO_LARGE = Reply(413, b"the request is too large")
 
 
 class Application:
-    """Every request, in this order: token, quota, path, then the endpoint with its own checks."""
+    """Every request, in this order: token, quota, path, faults, then the endpoint with its own checks.
+
+    Nothing waits in here, so that requests are carried out one after the other, and the same requests at the same times
+    have the same answers.
+    """
 
     def __init__(self, settings: EmulatorSettings, clock: Callable[[], int]) -> None:
-        """clock: Unix milliseconds."""
+        """clock: Unix milliseconds. With a ``state_dir`` it begins where that ends; raises OSError, StateUnusable."""
+        self._clock = clock
+        self._ahead_ms = 0  # of the clock
         self._quota = settings.quota
         self._account_id = settings.account_id
-        self.account = Account(settings.workflows, clock, settings.creation)
-        self.journal = Journal(settings.journal_file)
+        self._state = None
+        began_ms = clock()
+        if settings.state_dir is not None:
+            self._state = StateLog(settings.state_dir, settings.essence, began_ms)
+            began_ms = self._state.began_ms
+        self.account = Account(settings)
+        self.journal = Journal(settings.journal_path, settings.journal_records, resume=settings.state_dir is not None)
         secrets = {MAIN: settings.token, **settings.more_tokens}
         self.tokens = Tokens({name: secret.get_secret_value() for name, secret in secrets.items()}, settings.quota)
-        self._admin = Admin(self.account, self.journal, self.tokens)
-        self.summary = self._admin.summary
+        self._faults = Faults(settings.faults, settings.seed, began_ms)
+        self._admin = Admin(self.account, self.journal, self.tokens, self._faults, self._advance)
+        self._resume()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One HTTP request."""
-        body = await _body(receive)
-        reply = _TOO_LARGE if body is None else self.reply(scope, body)
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(reply.body)).encode())]
-        await send({"type": "http.response.start", "status": reply.status, "headers": [*headers, *reply.headers]})
-        await send({"type": "http.response.body", "body": reply.body})
+    def now_ms(self) -> int:
+        """Its own time, in Unix milliseconds."""
+        return self._clock() + self._ahead_ms
 
-    def reply(self, scope: Scope, body: bytes) -> Reply:
-        """The answer; nothing waits in here, so that requests are carried out one after the other."""
-        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
-        query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
-        if not path.startswith(OWN_PATH):
-            return self._recorded(scope, path, query, body)
+    def summary(self) -> Mapping[str, Any]:
+        """See Admin."""
+        return self._admin.summary(self.now_ms())
+
+    def answer(self, method: str, target: str, authorization: bytes, body: bytes) -> Outcome:
+        """One request. target: path and query, as they were sent."""
+        path, _, query = target.partition("?")
+        asked = Asked(self.now_ms(), method, path, query, self.tokens.caller(authorization), body)
+        if self._state is not None and not (method == "GET" and path.startswith(OWN_PATH)):
+            self._state.append(asked)
+        return self._carry_out(asked)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.journal.close()
+        if self._state is not None:
+            self._state.close()
+
+    def _carry_out(self, asked: Asked) -> Outcome:
+        query = dict(parse_qsl(asked.query))
+        if not asked.path.startswith(OWN_PATH):
+            return self._recorded(asked, query)
         try:
-            self.tokens.find(scope["headers"])
-            return self._admin.reply(scope["method"], path.removeprefix(OWN_PATH), query, body)
+            self.tokens.named(asked.caller)
+            return Outcome(self._admin.reply(asked, query))
         except Refused as refused:
-            return refusal(refused)
+            return Outcome(refusal(refused))
 
-    def _recorded(self, scope: Scope, path: str, query: dict[str, str], body: bytes) -> Reply:
-        now_ms = self.account.now_ms()
-        record = self.journal.begin(now_ms, scope["method"], path)
+    def _recorded(self, asked: Asked, query: Mapping[str, str]) -> Outcome:
+        record = self.journal.begin(asked.time_ms, asked.method, asked.path)
         quota: Quota | None = None
         try:
-            token = self._admitted(record, scope)
+            token = self.tokens.named(asked.caller)
+            record.token = token.name
+            if token.revoked:
+                raise Refused(Refusal.TOKEN)  # noqa: TRY301  one place answers refusals
             quota = token.quota
-            self._count(record, quota, now_ms)
-            reply = self._call(record, path, query, body)
+            self._count(record, quota)
+            outcome = self._routed(record, query, asked.body)
         except Refused as refused:
-            reply = refusal(refused)
+            outcome = Outcome(refusal(refused))
+        reply = outcome.reply
         record.status, record.code = reply.status, reply.code
-        self.journal.end(record)
-        return reply if quota is None else reply._replace(headers=[*reply.headers, *quota.headers(now_ms)])
+        record.answered = outcome.delivery is Delivery.SEND
+        self.journal.add(record)
+        if quota is None:
+            return outcome
+        headers = [*reply.headers, *quota.headers(record.time_ms)]
+        return outcome._replace(reply=reply._replace(headers=headers))
 
-    def _admitted(self, record: Record, scope: Scope) -> Token:
-        token = self.tokens.find(scope["headers"])
-        record.token = token.name
-        if token.revoked:
-            raise Refused(Refusal.TOKEN)
-        return token
-
-    def _count(self, record: Record, quota: Quota | None, now_ms: int) -> None:
+    def _count(self, record: Record, quota: Quota | None) -> None:
         if quota is None or self._quota is None:
             return
         blocks = quota.blocks
-        if not quota.take(now_ms):
+        if not quota.take(record.time_ms):
             record.limit = "block" if quota.blocks == blocks else "quota"
-            raise Refused(self._quota.problem, quota.reset_seconds(now_ms))
+            raise Refused(self._quota.problem, quota.reset_seconds(record.time_ms))
 
-    def _call(self, record: Record, path: str, query: dict[str, str], body: bytes) -> Reply:
-        match = _PATH.fullmatch(path)
+    def _routed(self, record: Record, query: Mapping[str, str], body: bytes) -> Outcome:
+        match = _PATH.fullmatch(record.path)
         if match is None or unquote(match[1]) != self._account_id:
             raise Refused(Refusal.ROUTE)
         parts = tuple(map(unquote, match[3].split("/"))) if match[3] else ()
         endpoint = find(record.method, parts)
         record.operation = OPERATIONS[endpoint]
         record.workflow = unquote(match[2])
-        return endpoint(Request(self.account, record.workflow, parts, query, body, record))
+        request = Request(self.account, parts, query, body, record)
+        if not self._faults:
+            return Outcome(_work(endpoint, request))
+        return self._faults.strike(
+            record, body, lambda: _ids(request), lambda changed: _work(endpoint, request._replace(body=changed))
+        )
+
+    def _advance(self, ms: int) -> None:
+        self._ahead_ms += ms
+
+    def _resume(self) -> None:
+        """Live through earlier lives again; time never goes back."""
+        if self._state is None:
+            return
+        reached_ms = 0
+        for asked in self._state.read():
+            ahead_ms = self._ahead_ms
+            self._carry_out(asked)
+            reached_ms = max(reached_ms, asked.time_ms + self._ahead_ms - ahead_ms)
+        self._ahead_ms = max(self._ahead_ms, reached_ms - self._clock())
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """The body; None when it is too large or the client went away."""
-    parts: list[bytes] = []
-    room = MAX_BODY_BYTES
-    while True:
-        message = await receive()
-        part = message.get("body", b"")
-        parts.append(part)
-        room -= len(part)
-        if room < 0 or message["type"] == "http.disconnect":
-            return None
-        if not message.get("more_body"):
-            return b"".join(parts)
+def _work(endpoint: Endpoint, request: Request) -> Reply:
+    request.record.worked = True
+    try:
+        return endpoint(request)
+    except Refused as refused:
+        return refusal(refused)
+
+
+def _ids(request: Request) -> list[str]:
+    """The instances that a request names."""
+    if request.record.operation not in {"create", "batch"}:
+        return list(request.parts[:1])
+    try:
+        body = orjson.loads(request.body)
+    except orjson.JSONDecodeError:
+        return []
+    items = body if isinstance(body, list) else [body]
+    return [
+        item["instance_id"] for item in items if isinstance(item, dict) and isinstance(item.get("instance_id"), str)
+    ]

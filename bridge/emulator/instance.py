@@ -1,41 +1,49 @@
-"""One emulated instance: its status, the events it has been sent, and what it does with them."""
+"""One emulated instance: what is known of it, and how the API shows it. What moves it is the timeline."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from bridge.emulator.answers import Refusal, Refused, timestamp
+from bridge.emulator.answers import timestamp
+
+if TYPE_CHECKING:
+    from bridge.emulator.behaviour import Plan, Retention
 
 ENDED = frozenset({"complete", "errored", "terminated"})
 STATUSES = ENDED | {"queued", "running", "paused", "waiting", "waitingForPause", "rollingBack"}
 FAILURE = {"name": "Error", "message": "this workflow always fails"}
+TIMED_OUT = {"name": "WorkflowTimeoutError", "message": "no event came in time"}
+MAX_OUTPUT = 2_000  # characters of an output that a get shows; the step itself has all of it
+CUT = "...[truncated output]"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Instance:
-    """State of one instance; every method takes the time, in Unix milliseconds."""
+    """State of one instance; times are Unix milliseconds. There may be a million: what is rare is None until needed."""
 
     id: str
     number: int  # place in the order of creation, from 1
-    params: Any
-    behaviour: str
+    params: bytes  # JSON
+    plan: Plan
     created_ms: int
+    retention: Retention | None = None  # None: the workflow's
     status: str = "queued"
     started_ms: int | None = None
     modified_ms: int = 0
     ended_ms: int | None = None
-    output: Any = None
+    stage: int = 0  # events consumed
+    result: bytes | None = None  # JSON: what it ends with if it ends well
     error: dict[str, str] | None = None
-    events: dict[str, deque[Any]] = field(default_factory=dict)  # by type, not yet consumed
-
-    @property
-    def awaited(self) -> str | None:
-        """The event type that it waits for; None: it waits for nothing."""
-        return self.behaviour.partition(":")[2].strip() or None
+    rolled_back: bool = False
+    ran: bool = False  # whether the present stretch of running is over
+    ticket: int = 0  # changes when what was planned for it no longer holds
+    events: dict[str, deque[bytes]] | None = None  # JSON by type, not yet consumed
+    arrivals: list[tuple[int, int, bytes]] | None = None  # of consumed events: waited since, came, payload
+    waiting_ms: int = 0  # since when it waits, if it does
 
     @property
     def ended(self) -> bool:
@@ -43,62 +51,37 @@ class Instance:
         return self.status in ENDED
 
     @property
-    def output_text(self) -> str | None:
-        """What it gave, as the API writes it: JSON as text. None where it gave nothing."""
-        return orjson.dumps(self.output).decode() if self.status == "complete" else None
+    def awaited(self) -> str | None:
+        """The event type that comes next; None: no more."""
+        return self.plan.waits[self.stage] if self.stage < len(self.plan.waits) else None
 
-    def run(self, now_ms: int) -> None:
-        """Go as far as it can."""
-        if self.started_ms is None:
-            self.started_ms = now_ms
-        if self.behaviour == "fails":
-            self._end("errored", now_ms, error=FAILURE)
-        elif self.awaited is None:
-            self._end("complete", now_ms, output=self.params)
-        elif arrived := self.events.get(self.awaited):
-            self._end("complete", now_ms, output=arrived.popleft())
-        else:
-            self._become("waiting", now_ms)
+    @property
+    def output(self) -> Any:  # noqa: ANN401  it is whatever was sent
+        """What it gave; None where it gave nothing."""
+        return None if self.status != "complete" or self.result is None else orjson.loads(self.result)
 
-    def receive(self, event_type: str, payload: object, now_ms: int) -> None:
-        """Keep an event until it is waited for. One for an instance that has ended is accepted and lost.
-
-        The documentation says that the binding refuses such an event; the engine itself accepts it, and the REST
-        API's answer is not known.
-        """
-        if self.ended:
-            return
+    def keep(self, event_type: str, payload: bytes) -> None:
+        """An event that nobody waits for yet."""
+        if self.events is None:
+            self.events = {}
         self.events.setdefault(event_type, deque()).append(payload)
-        if self.status == "waiting":
-            self.run(now_ms)
 
-    def change(self, to: str, now_ms: int) -> None:
-        """Pause, resume, terminate or restart. What does not apply to an instance that has ended changes nothing."""
-        if to == "restart":
-            self._restart(now_ms)
-        elif to == "terminate":
-            if self.ended:
-                raise Refused(Refusal.ENDED)
-            self._end("terminated", now_ms)
-        elif to == "pause" and not self.ended:
-            self._become("paused", now_ms)
-        elif to == "resume" and self.status == "paused":
-            self.run(now_ms)
+    def take(self) -> bytes | None:
+        """The oldest kept event of the type that comes next."""
+        if self.events is None:
+            return None
+        kept = self.events.get(self.awaited or "")
+        return kept.popleft() if kept else None
 
-    def _restart(self, now_ms: int) -> None:
-        self.events.clear()
-        self.started_ms = self.ended_ms = self.output = self.error = None
-        self.run(now_ms)
-
-    def _become(self, status: str, now_ms: int) -> None:
-        self.status = status
-        self.modified_ms = now_ms
-
-    def _end(self, status: str, now_ms: int, output: object = None, error: dict[str, str] | None = None) -> None:
-        self._become(status, now_ms)
-        self.ended_ms = now_ms
-        self.output = output
-        self.error = error
+    def expired(self, now_ms: int) -> bool:
+        """Whether its id is free again."""
+        if self.ended_ms is None:
+            return False
+        failed, own = self.status == "errored", self.retention
+        kept_ms = None if own is None else (own.error_ms if failed else own.success_ms)
+        if kept_ms is None:
+            kept_ms = self.plan.error_ms if failed else self.plan.success_ms
+        return now_ms >= self.ended_ms + kept_ms
 
     def row(self) -> dict[str, Any]:
         """As the list shows it, without what is the same for the whole workflow."""
@@ -116,27 +99,69 @@ class Instance:
         """As a get shows it, without what is the same for the whole workflow."""
         return {
             "status": self.status,
-            "params": self.params,
+            "params": orjson.Fragment(self.params),
             "trigger": {"source": "api"},
             "queued": timestamp(self.created_ms),
             "start": timestamp(self.started_ms),
             "end": timestamp(self.ended_ms),
             "success": {"complete": True, "errored": False}.get(self.status),
             "error": self.error,
-            "output": self.output_text,
-            "rollback": None,
+            "output": _text(self.result) if self.status == "complete" else None,
+            "rollback": {"outcome": "complete", "error": None} if self.rolled_back else None,
             "step_count": len(self.steps()),
         }
 
     def steps(self) -> list[dict[str, Any]]:
-        """The one step that it has."""
+        """What it has done: its waits, or its one step; and its termination."""
+        if self.started_ms is None:
+            return []
+        steps = self._waits() if self.plan.waits else [self._run()]
+        return [*steps, {"type": "termination", "trigger": {"source": "api"}}] if self.status == "terminated" else steps
+
+    def step_output(self, name: str) -> bytes | None:
+        """The whole output of a step that is complete, as JSON. Raises KeyError: there is no such step."""
+        names = [step.get("name") for step in self.steps()]
+        place = names.index(name) if name in names else -1
+        if place < 0:
+            raise KeyError(name)
+        if not self.plan.waits:
+            return self.result if self.status == "complete" else None
+        arrivals = self.arrivals or []
+        return arrivals[place][2] if place < len(arrivals) else None
+
+    def _run(self) -> dict[str, Any]:
+        done = self.status == "complete"
+        success = done if self.ended_ms is not None else None
         times = {"start": timestamp(self.started_ms), "end": timestamp(self.ended_ms)}
-        if self.awaited is not None:
-            name = f"wait for {self.awaited}-1"
-            wait = {"type": "waitForEvent", "name": name, **times, "finished": self.status == "complete", "error": None}
-            return [wait | {"event_type": self.awaited}]
-        success = self.status == "complete"
-        attempt = {**times, "success": success, "error": self.error}
         config = {"retries": {"limit": 0, "delay": 0}, "timeout": "10 minutes"}
-        step = {"type": "step", "name": "run-1", **times, "success": success, "output": self.output_text}
-        return [step | {"config": config, "attempts": [attempt]}]
+        step = {"type": "step", "name": "run-1", **times, "success": success}
+        attempts = [{**times, "success": success, "error": self.error}]
+        return step | {"output": _text(self.result) if done else None, "config": config, "attempts": attempts}
+
+    def _waits(self) -> list[dict[str, Any]]:
+        arrivals = self.arrivals or []
+        steps = [
+            _wait(self, place, since, came, {"finished": True, "error": None, "output": _text(payload)})
+            for place, (since, came, payload) in enumerate(arrivals)
+        ]
+        if self.awaited is not None and self.waiting_ms and self.error is not FAILURE:
+            steps.append(
+                _wait(self, len(arrivals), self.waiting_ms, self.ended_ms, {"finished": False, "error": self.error})
+            )
+        return steps
+
+
+def _wait(instance: Instance, place: int, since: int, until: int | None, rest: dict[str, Any]) -> dict[str, Any]:
+    event_type = instance.plan.waits[place]
+    count = instance.plan.waits[: place + 1].count(event_type)
+    name = f"wait for {event_type}-{count}"
+    times = {"start": timestamp(since), "end": timestamp(until)}
+    return {"type": "waitForEvent", "name": name, **times, **rest, "event_type": event_type}
+
+
+def _text(output: bytes | None) -> str | None:
+    """JSON as text, as the API gives it: cut where it is long."""
+    if output is None:
+        return None
+    text = output.decode()
+    return text if len(text) <= MAX_OUTPUT else text[:MAX_OUTPUT] + CUT

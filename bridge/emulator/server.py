@@ -5,23 +5,23 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import uvicorn
+import orjson
 
 from bridge.emulator.application import BASE_PATH, Application
+from bridge.emulator.connection import Connection, Connections
 from bridge.emulator.settings import EmulatorSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Mapping
 
     from bridge.emulator.account import Account
+    from bridge.emulator.instance import Instance
     from bridge.emulator.journal import Journal
 
 BACKLOG = 1024
-KEEP_SECONDS = 75  # how long an idle connection stays open
-STOP_SECONDS = 2  # how long requests under way may take when it stops
+STOP_SECONDS = 2  # how long answers that are due may take when it stops
 
 
 def fast_clock(speed: float) -> Callable[[], int]:
@@ -42,14 +42,17 @@ class Emulator:
     """
 
     def __init__(self, settings: EmulatorSettings | None = None, clock: Callable[[], int] | None = None) -> None:
-        """clock: one of your own, in Unix milliseconds; None: the computer's, at the speed of the settings."""
+        """clock: one of your own, in Unix milliseconds; None: the computer's, at the speed of the settings.
+
+        Raises OSError and StateUnusable for a ``state_dir`` that cannot be used.
+        """
         self._settings = settings or EmulatorSettings()
         self.application = Application(self._settings, clock or fast_clock(self._settings.speed))
         self.token = self._settings.token.get_secret_value()
         self.account_id = self._settings.account_id
         self.base_url = ""
-        self._server: _Server | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._connections = Connections()
+        self._server: asyncio.Server | None = None
 
     @property
     def journal(self) -> Journal:
@@ -61,42 +64,48 @@ class Emulator:
         """The workflows and their instances."""
         return self.application.account
 
+    def instance(self, workflow: str, instance_id: str) -> Instance:
+        """One instance as it is now. Raises Refused when there is none."""
+        now_ms = self.application.now_ms()
+        return self.account.workflow(workflow, now_ms).get(instance_id, now_ms)
+
+    def fault(self, **fields: Any) -> None:  # noqa: ANN401  the fields of a fault
+        """Make something go wrong from now on, as ``POST /emulator/faults`` does. Raises ValueError."""
+        self._tell("POST", "faults", fields)
+
+    def clear_faults(self) -> None:
+        """Nothing goes wrong any more."""
+        self._tell("DELETE", "faults", {})
+
+    def advance(self, seconds: float) -> None:
+        """Its clock jumps forward."""
+        self._tell("POST", "clock", {"seconds": seconds})
+
+    def _tell(self, method: str, path: str, body: Mapping[str, object]) -> None:
+        reply = self.application.answer(
+            method, f"/emulator/{path}", b"Bearer " + self.token.encode(), orjson.dumps(body)
+        ).reply
+        if reply.status != 200:  # noqa: PLR2004  HTTP's own number
+            raise ValueError(orjson.loads(reply.body)["errors"][0]["message"])
+
     async def __aenter__(self) -> Self:
         """Listen. Connections are taken from now on. Raises OSError when the port is not free."""
         listener = _listen(self._settings.host, self._settings.port)
         host, port = listener.getsockname()[:2]
         self.base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}{BASE_PATH}"
-        self._server = _Server(_config(self.application))
-        self._serving = asyncio.create_task(self._server.serve([listener]))
+        answer, connections, speed = self.application.answer, self._connections, self._settings.speed
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Connection(answer, connections, speed), sock=listener, backlog=BACKLOG
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Stop listening; the account and the journal stay readable."""
-        if self._server is not None and self._serving is not None:
-            self._server.should_exit = True
-            await self._serving
-        self.journal.close()
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals belong to the process that the emulator is a part of."""
-        yield
-
-
-def _config(application: Application) -> uvicorn.Config:
-    return uvicorn.Config(
-        application,
-        http="h11",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_SECONDS,
-        timeout_graceful_shutdown=STOP_SECONDS,
-    )
+        if self._server is not None:
+            self._server.close()
+            await self._connections.close(STOP_SECONDS)
+        self.application.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

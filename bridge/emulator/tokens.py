@@ -11,7 +11,7 @@ from bridge.emulator.answers import Refusal, Refused
 from bridge.emulator.quota import Quota
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from bridge.emulator.quota import QuotaSettings
 
@@ -23,7 +23,7 @@ class TokenChange(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    name: str = Field(min_length=1, max_length=100)
+    name: str = Field(pattern=r"^[^!].{0,99}$")
     token: str | None = Field(default=None, min_length=1)
     revoked: bool | None = None
 
@@ -45,16 +45,21 @@ class Tokens:
         self._quota = quota
         self._by_name = {name: Token(name, secret, quota) for name, secret in secrets.items()}
 
-    def find(self, headers: Iterable[tuple[bytes, bytes]]) -> Token:
-        """The token that a request carries, revoked or not. Raises Refused when it carries none of them."""
-        header = next((value for name, value in headers if name == b"authorization"), b"")
-        scheme, _, secret = header.partition(b" ")
+    def caller(self, authorization: bytes) -> str:
+        """The name of the token that a request carries; "!" and the name of a Refusal when it carries none."""
+        scheme, _, secret = authorization.partition(b" ")
         if scheme.lower() != b"bearer" or not secret:
-            raise Refused(Refusal.HEADER)
+            return f"!{Refusal.HEADER.name}"
         for token in self._by_name.values():
             if hmac.compare_digest(secret, token.secret):
-                return token
-        raise Refused(Refusal.TOKEN)
+                return token.name
+        return f"!{Refusal.TOKEN.name}"
+
+    def named(self, caller: str) -> Token:
+        """The token that ``caller`` gave the name of, revoked or not. Raises Refused."""
+        if caller.startswith("!"):
+            raise Refused(Refusal[caller[1:]])
+        return self._by_name[caller]
 
     def change(self, change: TokenChange) -> None:
         """Add a token, give one another secret, take it away or give it back. Raises Refused: new, without a secret."""

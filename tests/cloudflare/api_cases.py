@@ -12,6 +12,7 @@ from tests.cloudflare.case import (
     EXISTS,
     NO_INSTANCE,
     NO_WORKFLOW,
+    NOT_RUNNING,
     ROUTE,
     TOKEN_FORM,
     TOKEN_WRONG,
@@ -189,10 +190,10 @@ EVENT = [
         settles=True,
     ),
     Case(
-        "event for an instance that has ended",
-        "ENGINE",
+        "event for an instance that has ended",  # that it is refused is documented, the status and code are not
+        "WORKERS",
         event("{a}"),
-        result={"instanceId": "{a}"},
+        NOT_RUNNING,
         given=(make("wait", "{a}"), change("wait", "{a}", "terminate")),
     ),
     Case("event, no body", "LIVE", event("{a}", body=b""), given=(make("wait", "{a}"),), answered=BODY),

@@ -31,6 +31,7 @@ NO_WORKFLOW = Answered(404, 10200)
 NO_INSTANCE = Answered(404, 10400)
 ENDED = Answered(409, 10401)
 EXISTS = Answered(400, 10405)
+NOT_RUNNING = Answered(400, 10402)
 
 
 class Case(NamedTuple):

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import httpx
 import orjson
 import pytest
+import typer
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from bridge.commands.emulator import emulator as command
+from bridge.emulator.account import Creation
 from bridge.emulator.application import Application
 from bridge.emulator.server import Emulator
 from bridge.emulator.settings import EXAMPLE_TOKEN, EmulatorSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import subprocess
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 NOW_MS = 1_795_000_000_000
@@ -108,7 +110,8 @@ async def test_any_workflow() -> None:
     settings = EmulatorSettings(workflows={"*": "completes", "bad": "fails"})
     application = Application(settings, clock=lambda: NOW_MS)
     names = ("bad", "other")
-    statuses = {name: application.account.workflow(name).create("a", {}, NOW_MS) for name in names}
+    wanted = Creation("a", b"{}", None)
+    statuses = {name: application.account.workflow(name, NOW_MS).create(wanted, NOW_MS) for name in names}
     assert {name: instance and instance.status for name, instance in statuses.items()} == {
         "bad": "errored",
         "other": "complete",
@@ -136,33 +139,42 @@ async def test_a_port_that_is_taken(emulator: Emulator) -> None:
         await Emulator(EmulatorSettings(port=port)).__aenter__()
 
 
-COMMAND = "import typer; from bridge.commands.emulator import emulator; typer.run(emulator)"
+async def test_the_command_serves_until_sigterm(
+    start: Callable[..., tuple[subprocess.Popen[str], dict[str, str]]],
+) -> None:
+    """It prints what a target needs, answers there with production's limits, and leaves with 0 on SIGTERM."""
+    process, values = await asyncio.to_thread(start, "--workflow", "pick=completes")
+    url = f"{values['base_url']}/accounts/{values['account_id']}/workflows/pick/instances"
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.post(url, json={}, headers={"authorization": f"Bearer {values['api_token']}"})
+    assert answer.status_code == 200
+    assert answer.headers["ratelimit-policy"] == '"default";q=1200;w=300'
+    assert values["api_token"] == EXAMPLE_TOKEN
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(process.wait, LIMIT_SECONDS) == 0
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", COMMAND, "--port", "0", *arguments]
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True)
-
-
-async def test_the_command_serves_until_sigterm() -> None:
-    """It prints what a target needs, answers there, and leaves with 0 on SIGTERM."""
-    process = start("--workflow", "pick=completes")
-    try:
-        assert process.stdout is not None
-        lines = [await asyncio.to_thread(process.stdout.readline) for _ in range(3)]
-        values = {name: value for name, _, value in (line.strip().partition(": ") for line in lines)}
-        url = f"{values['base_url']}/accounts/{values['account_id']}/workflows/pick/instances"
-        async with httpx.AsyncClient(trust_env=False) as client:
-            answer = await client.post(url, json={}, headers={"authorization": f"Bearer {values['api_token']}"})
-        assert answer.status_code == 200
-        assert values["api_token"] == EXAMPLE_TOKEN
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, LIMIT_SECONDS) == 0
-    finally:
-        process.kill()
-        process.communicate()
+async def test_a_file_tells_the_command_everything(
+    tmp_path: Path, start: Callable[..., tuple[subprocess.Popen[str], dict[str, str]]]
+) -> None:
+    """Workflows, limits and faults from a file; what the command line says wins."""
+    file = tmp_path / "emulator.yaml"
+    file.write_text(
+        "account_id: shop\nquota: null\nworkflows: {pick: {behaviour: completes, running_seconds: 60}}\n"
+        "faults: [{do: error, operation: get, status: 503, name: busy}]\n"
+    )
+    _, values = await asyncio.to_thread(
+        start, "--config", str(file), "--quota", "7/60s", "--token", "t", "--speed", "5"
+    )
+    assert (values["account_id"], "api_token" in values) == ("shop", False)
+    url = f"{values['base_url']}/accounts/shop/workflows/pick/instances"
+    async with httpx.AsyncClient(trust_env=False, headers={"authorization": "Bearer t"}) as client:
+        made = await client.post(url, json={"instance_id": "a"})
+        got = await client.get(f"{url}/a")
+        summary = await client.get(values["base_url"].removesuffix("/client/v4") + "/emulator/summary")
+    assert (made.headers["ratelimit-policy"], got.status_code) == ('"default";q=7;w=60', 503)
+    assert summary.json()["workflows"]["pick"]["statuses"] == {"running": 1}
+    assert summary.json()["faults"] == {"busy": 1}
 
 
 @pytest.mark.parametrize(
@@ -171,12 +183,17 @@ async def test_the_command_serves_until_sigterm() -> None:
         (("--host", "0.0.0.0"), "token"),  # noqa: S104  it is refused
         (("--workflow", "pick"), "NAME=BEHAVIOUR"),
         (("--workflow", "pick=dances"), "pattern"),
+        (("--quota", "many"), "1200/300s"),
+        (("--creation", "0/0"), "per_workflow"),
+        (("--faults", "/nowhere/faults.yaml"), "/nowhere/faults.yaml"),
+        (("--state", "/dev/null/state"), "cannot start"),
     ],
 )
 def test_the_command_refuses(arguments: tuple[str, ...], text: str) -> None:
     """A mistake on the command line ends with 2 and a text that names it, without a traceback."""
-    process = start(*arguments)
-    _, errors = process.communicate(timeout=LIMIT_SECONDS)
-    assert process.returncode == 2
-    assert text in errors
-    assert "Traceback" not in errors
+    application = typer.Typer()
+    application.command()(command)
+    result = CliRunner(env={"NO_COLOR": "1", "TERMINAL_WIDTH": "300"}).invoke(application, ["--port", "0", *arguments])
+    assert result.exit_code == 2
+    assert text in result.output
+    assert isinstance(result.exception, SystemExit)
