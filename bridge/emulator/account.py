@@ -61,6 +61,11 @@ class Workflow:
         self._list_lag_ms = list_lag_ms
         self._swept_ms = 0
 
+    @property
+    def order(self) -> list[Instance]:
+        """All that there are, in order of creation."""
+        return [instance for instance in self._order if instance is not None]
+
     def move(self, now_ms: int) -> None:
         """Everything that is due happens; what has expired is forgotten now and then."""
         self.timeline.move(now_ms)
@@ -151,14 +156,15 @@ class Account:
     def _new(self, name: str, settings: WorkflowSettings) -> Workflow:
         return Workflow(name, settings, self._room, self._list_lag_ms)
 
-    def workflow(self, name: str, now_ms: int) -> Workflow:
-        """As it is now. Raises Refused when there is none."""
+    def workflow(self, name: str, now_ms: int | None = None) -> Workflow:
+        """As it is now; without a time, as it was when it was last asked for. Raises Refused when there is none."""
         workflow = self.workflows.get(name)
         if workflow is None:
             if self._any is None:
                 raise Refused(Refusal.WORKFLOW)
             workflow = self.workflows[name] = self._new(name, self._any)
-        workflow.move(now_ms)
+        if now_ms is not None:
+            workflow.move(now_ms)
         return workflow
 
     def admit(self, workflow: str, count: int, now_ms: int) -> None:

@@ -27,7 +27,7 @@ class Instance:
 
     id: str
     number: int  # place in the order of creation, from 1
-    params: bytes  # JSON
+    params_json: bytes
     plan: Plan
     created_ms: int
     retention: Retention | None = None  # None: the workflow's
@@ -54,6 +54,11 @@ class Instance:
     def awaited(self) -> str | None:
         """The event type that comes next; None: no more."""
         return self.plan.waits[self.stage] if self.stage < len(self.plan.waits) else None
+
+    @property
+    def params(self) -> Any:  # noqa: ANN401  it is whatever was sent
+        """What it was created with."""
+        return orjson.loads(self.params_json)
 
     @property
     def output(self) -> Any:  # noqa: ANN401  it is whatever was sent
@@ -99,7 +104,7 @@ class Instance:
         """As a get shows it, without what is the same for the whole workflow."""
         return {
             "status": self.status,
-            "params": orjson.Fragment(self.params),
+            "params": orjson.Fragment(self.params_json),
             "trigger": {"source": "api"},
             "queued": timestamp(self.created_ms),
             "start": timestamp(self.started_ms),

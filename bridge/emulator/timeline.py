@@ -164,7 +164,7 @@ class Timeline:
             self._end(instance, "errored", now_ms, FAILURE)
         elif instance.awaited is None:
             if instance.result is None:
-                instance.result = instance.params
+                instance.result = instance.params_json
             self._end(instance, "complete", now_ms)
         else:
             instance.waiting_ms = now_ms
