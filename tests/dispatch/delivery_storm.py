@@ -116,14 +116,9 @@ class FaultyApi:
 
     def _ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         parts = urlsplit(url)
-        scope: Any = {
-            "method": method,
-            "path": parts.path,
-            "raw_path": parts.path.encode(),
-            "query_string": parts.query.encode(),
-            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
-        }
-        reply = self.application.reply(scope, body)
+        target = f"{parts.path}?{parts.query}"
+        authorization = next(value for name, value in headers.items() if name.lower() == "authorization")
+        reply = self.application.answer(method, target, authorization.encode(), body).reply
         return Answer(reply.status, {n.decode(): v.decode() for n, v in reply.headers}, reply.body)
 
     def _note(self, url: str, body: bytes | None, answer: Answer, *, lost: bool) -> None:
