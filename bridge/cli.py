@@ -16,6 +16,7 @@ from bridge.commands.explain import explain
 from bridge.commands.healthcheck import healthcheck
 from bridge.commands.run import run
 from bridge.commands.schema import schema
+from bridge.commands.test import run_tests
 
 app = typer.Typer(
     name="workflow-bridge",
@@ -35,6 +36,7 @@ for command in (
     schema,
 ):
     app.command()(command)
+app.command("test")(run_tests)
 app.add_typer(dead_letters)
 
 

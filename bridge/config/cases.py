@@ -36,7 +36,7 @@ class _ExpectedCall(_Settings):
 class ExpectedCreate(_ExpectedCall):
     """An instance is created. What is left out is not compared."""
 
-    params: JsonValue = Field(None, description="The params, whole.")
+    params: JsonValue = Field(None, description="The params, whole but for `_bridge` unless that is written.")
     params_include: dict[str, JsonValue] | None = Field(None, description="Some of the params.")
     location_hint: str | None = Field(None, description="Where the instance is to run.")
 
@@ -104,6 +104,12 @@ class Case(_Settings):
     expect: Annotated[list[Expected], BeforeValidator(_listed)] = Field(
         description="Calls and dead letters in order; or one of `drop`, `dead_letter`, `unmatched`, `nothing`."
     )
+
+
+class CaseFile(_Settings):
+    """What ``NAME.test.yaml`` holds."""
+
+    tests: list[Case] = Field(default_factory=list, description="Rule tests.")
 
 
 def case_problems(cases: Iterable[Case], sources: Collection[str]) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from bridge.call import HIGH, LOW, NORMAL, Call, IfMissing, Operation, Policy
+from bridge.call import HIGH, LOW, NORMAL, Call, IfMissing, Operation, Policy, first_body, second_body
 from bridge.dead_letters.kept import indented, time_of
 from bridge.rehearsal.steps import shortened
 from bridge.routing.outcome import SKIP, Rejected
@@ -43,7 +43,8 @@ def call_data(call: Call) -> dict[str, Any]:
         "priority": PRIORITIES[call.priority],
         "not_before": time_of(call.not_before_ms) if call.not_before_ms else None,
         "policy": {name: value for name, value in policy._asdict().items() if name != "rule"},
-        "body": orjson.Fragment(call.body),
+        "body": orjson.Fragment(first_body(call.body)),
+        **({"then": orjson.Fragment(second)} if (second := second_body(call.body)) else {}),
     }
 
 
@@ -137,8 +138,11 @@ def call_lines(call: Call) -> Iterator[str]:
     due = f", not before {known['not_before']}" if call.not_before_ms else ""
     yield f"      lane {known['lane']}, priority {known['priority']}{due}"
     yield f"      {_policy(call)}"
-    for line in indented(call.body.decode()).split("\n"):
+    for line in indented(first_body(call.body).decode()).split("\n"):
         yield f"      {line}"
+    if second := second_body(call.body):
+        yield f"      and where the instance {'exists' if call.operation is Operation.CREATE else 'does not exist'}:"
+        yield from (f"      {line}" for line in indented(second.decode()).split("\n"))
 
 
 def _policy(call: Call) -> str:
