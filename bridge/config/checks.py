@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from bridge.call import IfExists, IfMissing
 from bridge.cloudflare.token import Token
-from bridge.config.cases import case_problems
 from bridge.config.secrets import settings_of
 from bridge.decoding import decoder
 from bridge.document import dotted
@@ -29,13 +28,12 @@ TOO_LONG = "with the memory outbox a message of RabbitMQ can be held for at most
 
 def cross_checks(config: Config, *, here: bool = True) -> list[Problem]:
     """Everything that no single part can see. here: False leaves out what this machine has, and what is secret."""
-    always = [*_holds(config), *case_problems(config.tests, config.sources)]
     if not here:
-        return always
+        return list(_holds(config))
     files = list(_files(config))
     unreadable = {problem.path for problem in files}
     decoders = (problem for problem in _decoders(config) if problem.path not in unreadable)
-    return [*files, *_tokens(config, unreadable), *decoders, *_outbox(config), *always]
+    return [*files, *_tokens(config, unreadable), *decoders, *_outbox(config), *_holds(config)]
 
 
 def _files(config: Config) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
+from bridge.config.cases import case_problems
 from bridge.config.checks import cross_checks
 from bridge.config.environment import overlay, variable
 from bridge.config.model import Config
@@ -95,7 +96,9 @@ def _checked(
     found = list(read.problems)
     if read.config is not None:
         wrong = {_part(keys_of(problem.path)) for problem in found}
+        named = {*read.config.sources, *map(str, _dict(document.value.get("sources")))}
         crossing = [*cross_checks(read.config, here=here), *_rules(read.config, document.value)]
+        crossing += case_problems(read.config.tests, named)
         between = placed(crossing, document, read.numbers)
         found += [problem for problem in between if _part(keys_of(problem.path)) not in wrong]
     said = {problem.path for problem in misplaced}

@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bridge.decoding import Decode, decoder
-from bridge.errors import NotAMessage
+from bridge.errors import ConfigError, NotAMessage
 from bridge.recorded import UNDECODED
 from bridge.recorded.reading import json_text
 from bridge.routing.outcome import SKIP, Rejected, Routed
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from bridge.config import Config, SourceSettings
+    from bridge.decoding import Decoder
     from bridge.message import Message
     from bridge.recorded import Recorded
 
@@ -42,7 +43,7 @@ class Stage:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.router = config.router()
-        self._decoders = {name: decoder(settings) for name, settings in config.sources.items()}
+        self._decoders: dict[str, Decoder] = {}  # made when they are asked: schemas are not on every machine
 
     def sample(self, recorded: Recorded, source: str = "") -> Sample:
         """A message as its source would give it: what was left out is what the source makes of it.
@@ -64,12 +65,12 @@ class Stage:
         return sample.message.source in self.config.sources
 
     async def decoded(self, source: str, samples: Sequence[Sample]) -> Decoded:
-        """The values of messages of one source. Raises SchemasUnavailable."""
-        codec = self._decoders[source]
+        """The values of messages of one source. Raises SchemasUnavailable, and ConfigError where schemas are not here."""
         messages = [sample.message for sample in samples]
         given = {place: sample.value for place, sample in enumerate(samples) if sample.value is not UNDECODED}
         if len(given) == len(samples):
             return Decoded(messages, list(given.values()), [])
+        codec = self._decoder(source)
         await codec.prepare([message for place, message in enumerate(messages) if place not in given])
         found, values, failed = codec.decode(messages)
         rejected = []
@@ -96,6 +97,15 @@ class Stage:
         if originals:
             routed = _of_originals(routed, originals)
         return routed._replace(dead=[*failed, *routed.dead]) if failed else routed
+
+    def _decoder(self, source: str) -> Decoder:
+        if source not in self._decoders:
+            try:
+                self._decoders[source] = decoder(self.config.sources[source])
+            except ConfigError as error:
+                path = f"sources.{source}."
+                raise ConfigError([each._replace(path=path + each.path) for each in error.problems]) from None
+        return self._decoders[source]
 
     async def close(self) -> None:
         """Let go of schema registries."""

@@ -160,6 +160,15 @@ def test_tests_stand_in_the_configuration_and_beside_every_file_of_it(tmp_path: 
     assert (result.exit_code, found["passed"], found["failed"]) == (0, 4, 0)
 
 
+def test_a_source_that_is_wrong_itself_makes_no_test_wrong(tmp_path: Path) -> None:
+    """One mistake is one problem."""
+    case = "tests: [{name: a, message: {source: orders}, expect: drop}]\n"
+    (tmp_path / "rules.yaml").write_text(RULES.replace("group_id: g", "group: g") + case)
+    result = invoke("--config", tmp_path / "rules.yaml")
+    assert result.exit_code == 2
+    assert "tests" not in result.stderr
+
+
 def test_some_can_be_chosen(tmp_path: Path) -> None:
     """By a part of the name; with none left that is a failure."""
     cases = "".join(f"  - {{name: {name}, message: {{}}, expect: unmatched}}\n" for name in ("one", "two", "twofold"))

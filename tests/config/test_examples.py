@@ -7,7 +7,8 @@ import pytest
 
 from bridge.config import load_config
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
+FILES = sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
+EXAMPLES = [file for file in FILES if not file.name.endswith(".test.yaml")]
 
 
 # What is on the machine where it runs, and not in the file.
