@@ -65,7 +65,7 @@ class Stage:
         return sample.message.source in self.config.sources
 
     async def decoded(self, source: str, samples: Sequence[Sample]) -> Decoded:
-        """The values of messages of one source. Raises SchemasUnavailable, and ConfigError where schemas are not here."""
+        """The values of messages of one source. Raises SchemasUnavailable, and ConfigError without its schema files."""
         messages = [sample.message for sample in samples]
         given = {place: sample.value for place, sample in enumerate(samples) if sample.value is not UNDECODED}
         if len(given) == len(samples):
