@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
@@ -11,39 +10,58 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from bridge.commands.files import WRONG, ConfigFile
+from bridge.commands.online import ask, online_facts, show_online
 from bridge.config import Examined, examine
 from bridge.config.checks import notes
 from bridge.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bridge.config import Config
     from bridge.errors import Problem
+    from bridge.inspection.inspecting import Inspection
 
-WRONG = 2  # the exit code
-
-ConfigFile = Annotated[
-    Path, typer.Option("--config", "-c", envvar="WORKFLOW_BRIDGE_CONFIG", help="The configuration file.")
-]
+OUT_OF_REACH = 4  # the exit code
 
 
 def check(
     *,
     config: ConfigFile,
+    online: Annotated[
+        bool, typer.Option("--online", help="Then ask the brokers and the API whether all that it names is there.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, max=600, help="With --online: seconds to wait for each.")] = 20.0,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 2 for warnings, too.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Check a configuration without connecting to anything.
+    """Check a configuration; without --online it connects to nothing, and with it it changes nothing.
 
     Exit 0: it can be used, and warnings say what may not be meant so. 2: it cannot, and every problem is named; with
-    --strict also where there are warnings.
+    --strict also where there are warnings. 4: something that it names is missing, refuses us or does not answer.
+
+    --online asks for the topics, the group and the queues of each source, for where dead letters go, and with one
+    request for each workflow that rules name for the token and the workflow; these count towards the API's quota.
     """
     found = _examined(config)
+    wrong = bool(found.problems or (strict and found.warnings))
+    asked = _asked(found.config, timeout) if online and found.config is not None and not wrong else None
     if json:
-        print(orjson.dumps(_facts(found)).decode())
+        print(orjson.dumps(_facts(found) | ({} if asked is None else {"online": online_facts(asked)})).decode())
     else:
         _show(found, str(config))
-    if found.problems or (strict and found.warnings):
-        raise typer.Exit(WRONG)
+        if asked is not None:
+            show_online(asked)
+    if wrong or (asked is not None and not asked.good):
+        raise typer.Exit(WRONG if wrong else OUT_OF_REACH)
+
+
+def _asked(config: Config, timeout: float) -> Inspection:
+    try:
+        return ask(config, timeout)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 def _examined(file: Path) -> Examined:

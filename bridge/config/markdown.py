@@ -20,8 +20,10 @@ INTRODUCTION = """\
 <!-- Made by `workflow-bridge schema --markdown`; a test compares the two. -->
 
 One YAML file, and more where it says `include: rules/*.yaml`. `workflow-bridge check --config FILE` names everything
-that is wrong with it, with path and line, and what it promises. `workflow-bridge schema` prints the JSON Schema: save
-it beside the file, and editors complete and check while one types (the examples begin with the line that asks for it).
+that is wrong with it, with path and line, warns of what looks unlike what was meant, and says what it promises; with
+`--online` it asks the brokers and the API whether all that it names is there. `workflow-bridge schema` prints the JSON
+Schema: save it beside the file, and editors complete and check while one types (the examples begin with the line that
+asks for it). `workflow-bridge init kafka` (or `rabbitmq`) writes a file to begin with.
 
 - YAML is read by the core types of version 1.2: `no`, `on` and `12:30` are words, a name given twice is an error.
 - Every setting can come from the environment, which goes over the file: `WORKFLOW_BRIDGE_` and the path, with two

@@ -1,0 +1,1 @@
+"""``check --online``: asks brokers and APIs whether they have what a configuration names, and changes nothing."""
