@@ -14,6 +14,7 @@ from bridge.commands.emulator import emulator
 from bridge.commands.eval import eval  # noqa: A004  the command's name
 from bridge.commands.explain import explain
 from bridge.commands.healthcheck import healthcheck
+from bridge.commands.init import init
 from bridge.commands.run import run
 from bridge.commands.schema import schema
 from bridge.commands.test import run_tests
@@ -32,6 +33,7 @@ for command in (
     eval,
     explain,
     healthcheck,
+    init,
     run,
     schema,
 ):

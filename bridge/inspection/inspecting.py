@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.config import DeadLettersSettings
 from bridge.finding import Finding
-from bridge.inspection import targets
+from bridge.inspection import registries, targets
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -51,6 +51,11 @@ async def inspect(config: Config, timeout_seconds: float, progress: Callable[[in
     """
     subjects = [
         *(_Subject(f"source {name}", f"sources.{name}", _source(each)) for name, each in config.sources.items()),
+        *(
+            _Subject(f"source {name}", f"sources.{name}.registry", registries.inspect(each.registry))
+            for name, each in config.sources.items()
+            if each.registry is not None
+        ),
         *_dead_letters(config),
         *(_target(config, name) for name in config.targets),
     ]

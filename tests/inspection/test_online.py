@@ -16,6 +16,7 @@ from bridge.config import load_config
 from bridge.emulator.server import Emulator
 from bridge.emulator.settings import EmulatorSettings
 from bridge.inspection.inspecting import Inspection, inspect
+from tests.services.schema_registry import SchemaRegistryServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -294,3 +295,25 @@ async def test_the_command_says_what_it_asked_and_exits_by_the_answers(
     place.file.write_text("rules: 1\n")
     code, output = await run("--json")
     assert (code, "online" in json.loads(output)) == (2, False)
+
+
+async def test_a_schema_registry_is_asked_once(place: Place) -> None:
+    """Whether it answers, and takes the credentials."""
+    with SchemaRegistryServer(authorization="Bearer right") as registry:
+        (place.file.parent / "registry").write_text("right")
+        place.value["sources"]["orders"] |= {
+            "decode": "avro",
+            "registry": {"url": registry.url, "auth": "bearer", "auth_file": str(place.file.parent / "registry")},
+        }
+        good = about(await place.inspect(), "source orders")
+        asked = list(registry.requests)
+        (place.file.parent / "registry").write_text("wrong-and-secret")
+        refused = about(await place.inspect(), "source orders")
+    gone = about(await place.inspect(), "source orders")
+    name = f"schema registry {registry.url}"
+    assert good[-1] == (name, True, "answers")
+    assert len(asked) == 1
+    assert refused[-1][:2] == (name, False)
+    assert "HTTP 401" in refused[-1][2]
+    assert "secret" not in str(refused)
+    assert gone[-1][:2] == (name, False)
