@@ -20,10 +20,10 @@ _HASHABLE: Final = frozenset((str, int, Uint, bool, bytes, type(None)))
 
 
 class Place(NamedTuple):
-    """What is looked up: a variable, or with ``field`` an element of the map that it holds."""
+    """What is looked up: a variable, or with ``path`` the field at the end of it, in the map that it holds."""
 
     variable: str
-    field: str = ""
+    path: tuple[str, ...] = ()
 
 
 class Test(NamedTuple):
@@ -110,11 +110,13 @@ def _place(node: Node) -> tuple[Place | None, Value]:
 
 
 def _element(node: Node, *, optional: bool) -> Place | None:
-    if not isinstance(node, Select | Index) or node.optional is not optional or not isinstance(node.operand, Name):
+    """The place of a field of a field … of a map; of ``optional`` fields only the last one is."""
+    if not isinstance(node, Select | Index) or node.optional is not optional:
         return None
-    if node.operand.name not in _MAPS:
+    field = node.field if isinstance(node, Select) else node.key.value if isinstance(node.key, Literal) else None
+    if type(field) is not str:
         return None
-    if isinstance(node, Select):
-        return Place(node.operand.name, node.field)
-    key = node.key.value if isinstance(node.key, Literal) else None
-    return Place(node.operand.name, key) if type(key) is str else None
+    if isinstance(node.operand, Name):
+        return Place(node.operand.name, (field,)) if node.operand.name in _MAPS else None
+    outer = _element(node.operand, optional=False)
+    return Place(outer.variable, (*outer.path, field)) if outer is not None and outer.variable == "body" else None

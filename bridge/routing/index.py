@@ -153,7 +153,10 @@ def _candidate(rule: Rule, answered: Test | None) -> Candidate:
 
 
 def _reader(place: Place, headers: Headers) -> Read:
-    variable, field = place
+    variable, path = place
+    field = path[-1] if path else ""
+    if variable == "body" and len(path) > 1:
+        return _nested(path)
     if variable == "body":
         return lambda _message, body: body.get(field, ABSENT) if type(body) is dict else ABSENT
     if variable == "headers":
@@ -163,3 +166,14 @@ def _reader(place: Place, headers: Headers) -> Read:
     if variable == "source":
         return lambda message, _body: message.source
     return lambda message, _body: message.attributes.get(variable, ABSENT)
+
+
+def _nested(path: Sequence[str]) -> Read:
+    def read(_message: Message, body: Value) -> Value:
+        for step in path:
+            if type(body) is not dict:
+                return ABSENT
+            body = body.get(step, ABSENT)
+        return body
+
+    return read

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 FIELDS = ["body.a", "body.b", "body['a']", "headers.h", "headers['h']", "channel", "source", "partition", "exchange"]
 FIELDS += ["body.?a.orValue('x')", "headers[?'h'].orValue('y')", "body.?b.orValue(null)"]
+FIELDS += [
+    "body.a.a",
+    "body['b'].a",
+    "body.a['a'].b",
+    "body.a.?a.orValue('x')",
+    "body.?a.a.orValue('x')",
+    "headers.h.a",
+]
 CONSTANTS = ["'x'", "'y'", "'shop.orders'", "'orders'", "0", "1", "true", "null", "1.0", "vars.k", "1u"]
 
 
@@ -44,7 +52,9 @@ def conditions(draw: st.DrawFn) -> str | None:
 
 BODIES: st.SearchStrategy[Value] = st.one_of(
     st.sampled_from([None, [], "x", 1]),
-    st.dictionaries(st.sampled_from("ab"), st.sampled_from(["x", "y", 0, 1, True, None, 1.0, [1], {"a": 1}])),
+    st.dictionaries(
+        st.sampled_from("ab"), st.sampled_from(["x", "y", 0, 1, True, None, 1.0, [1], {"a": 1}, {"a": "x"}])
+    ),
 )
 HEADERS = st.lists(st.tuples(st.sampled_from("hg"), st.sampled_from([b"x", b"y", "x", 1, True, None])), max_size=2)
 
@@ -72,6 +82,23 @@ def test_an_index_tries_only_what_can_match() -> None:
     plan = made._plans["orders"]
     assert [candidate.name for candidate in plan.candidates(message(), {"type": "t7"})] == ["r7"]
     assert plan.candidates(message(), {"type": "nope"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "body", "headers"),
+    [
+        ("body.order.type", {"order": {"type": "t7"}}, []),
+        ("body['order']['line'].type", {"order": {"line": {"type": "t7"}}}, []),
+        ("body.order.?type.orValue('none')", {"order": {"type": "t7"}}, []),
+        ("headers['type']", {}, [("type", b"t7")]),
+    ],
+)
+def test_fields_of_fields_and_headers_are_looked_up(place: str, body: Value, headers: Value) -> None:
+    """Wherever the field is, one rule of two hundred is left; so it is with ``in`` and a list."""
+    made = router(*({"when": f"{place} in ['t{number}', 'u{number}']", "drop": "x"} for number in range(200)))
+    candidates = made._plans["orders"].candidates
+    assert [candidate.name for candidate in candidates(message(headers=headers), body)] == ["r7"]
+    assert candidates(message(), {"order": 5}) == ()
 
 
 def test_the_index_uses_what_rules_have_in_common() -> None:
