@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bridge.metrics import Metrics
     from bridge.outbox.base import Outbox, Receipt
     from bridge.routing.router import Rejected, Router
+    from bridge.shadow import Shadow
     from bridge.sources.base import Batch, Source
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,7 @@ class Translation(NamedTuple):
     now_ms: Callable[[], int]  # Unix epoch
     ignore_older_than_ms: int | None = None  # by the message's own timestamp
     config: str = ""  # digest of the configuration that all of this is from
+    shadow: Shadow | None = None
 
     def translate(self, source: str, batch: Batch) -> Intake:
         """Decode and route a batch; what cannot be decoded or rendered is a dead letter, and stops nothing else.
@@ -50,6 +52,8 @@ class Translation(NamedTuple):
             values[place] = SKIP
         dropped = self._skip_old(messages, values, now_ms) if self.ignore_older_than_ms else 0
         routed = self.router.route(source, messages, values, now_ms)
+        if self.shadow is not None:
+            self.shadow.compare(source, messages, values, now_ms, routed)
         dead = [
             *(self._undecodable(messages[place], why, now_ms) for place, why in failed.items()),
             *(self._rejected(rejected, now_ms) for rejected in routed.dead),

@@ -16,6 +16,7 @@ from bridge.intake import Current, Translation
 from bridge.outbox.memory import MemoryOutbox
 from bridge.outbox.settings import MemorySettings
 from bridge.outbox.sqlite import SqliteOutbox
+from bridge.shadow import Shadow
 from bridge.sources.registry import make_source
 from bridge.supervisor import Supervisor
 
@@ -71,10 +72,12 @@ def supervisor(config: Config, name: str, shared: Shared) -> Supervisor:
 def renewed(translation: Translation, config: Config, name: str) -> Translation:
     """The translation of a source by another configuration, which connects and decodes it in the same way."""
     age = config.sources[name].ignore_older_than
+    shadow = config.shadow_router()
     return translation._replace(
         router=config.router(),
         ignore_older_than_ms=None if age is None else age // timedelta(milliseconds=1),
         config=config.digest(),
+        shadow=None if shadow is None else Shadow(shadow, translation.metrics),
     )
 
 

@@ -33,6 +33,8 @@ def everything(metrics: Metrics) -> None:
     metrics.config_read("started", 7_500)
     metrics.received("orders", 3, 900)
     metrics.routed("orders", {"created": 2}, 1, {"test message": 1}, {"created": 1})
+    metrics.shadowed("orders", 3, 1, {("created", "create", "workflow"): 1})
+    metrics.shadow_failed("orders")
     metrics.dead_lettered({("created", "render_error"): 1})
     metrics.connected("orders", up=True)
     metrics.reconnected("orders")

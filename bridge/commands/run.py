@@ -11,7 +11,7 @@ import uvloop
 
 from bridge import logs
 from bridge.app import App
-from bridge.config import Config, load_config, secrets_of
+from bridge.config import FURTHER_FILES, Config, load_config, secrets_of
 from bridge.document import Files
 from bridge.errors import BridgeError, ConfigError, OutboxLocked
 from bridge.reload.reloader import Watched
@@ -29,7 +29,7 @@ def run(
     Exit codes: 0 stopped, 2 the configuration cannot be used, 3 another process owns the outbox, 1 anything else.
     """
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until somebody listens; what has changed is noticed then
-    files = Files(config)
+    files = Files(config, FURTHER_FILES)
     try:
         watched = Watched(files, files.look())
         settings = load_config(config)

@@ -127,6 +127,8 @@ def notes(config: Config) -> list[str]:
             found.append("dead letters are discarded: counted and logged, then gone")
     else:
         found = [f"sqlite outbox: messages are acknowledged when stored; {config.outbox.path} must outlive the process"]
+    if config.shadow is not None:
+        found.append(f"shadow: the rules of {config.shadow} are asked about every message, too, and never call")
     for name, source in config.sources.items():
         if source.type == "kafka" and getattr(source, "assign", None) is None:
             found.append(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import copy
 import os
-import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field, ValidationError
 
 from bridge.config.cases import case_problems
 from bridge.config.checks import cross_checks
-from bridge.config.environment import overlay, variable
+from bridge.config.environment import overlay
 from bridge.config.model import Config
 from bridge.config.problems import from_pydantic, keys_of, locate, placed
 from bridge.config.secrets import inline_secrets, stand_in
+from bridge.config.shadow import read_shadow
 from bridge.config.sources import SourceSettings, source_info
+from bridge.config.texts import fill_in, take_texts
 from bridge.config.warnings import warnings
 from bridge.document import load
 from bridge.errors import ConfigError, Problem
@@ -24,11 +26,10 @@ from bridge.routing.settings import RuleSettings  # noqa: TC001  pydantic reads 
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
-    from pathlib import Path
 
+    from bridge.config.shadow import ReadShadow
     from bridge.document import Document, Keys
 
-_PLACEHOLDER = re.compile(r"(?<!\$)\$\{ENV:([^}]*)\}")
 SECTIONS = ("targets", "sources", "rules")  # their elements stand for themselves
 
 
@@ -88,12 +89,15 @@ def _checked(
     environ = os.environ if environ is None else environ
     document = load(path)
     from_environment = overlay(document, environ)
-    misplaced = _fill_in(document, environ)
+    misplaced = fill_in(document, environ)
     problems = [*document.problems, *misplaced, *inline_secrets(document, from_environment)]
     if not here:
         stand_in(document.value)
     read = _validate(document)
     found = list(read.problems)
+    if read.config is not None and read.config.shadow is not None:
+        shadow = read_shadow(Path(document.file).parent / read.config.shadow, environ)
+        problems += [*shadow.problems, *_shadow_rules(read.config, shadow)]
     if read.config is not None:
         wrong = {_part(keys_of(problem.path)) for problem in found}
         named = {*read.config.sources, *map(str, _dict(document.value.get("sources")))}
@@ -108,34 +112,6 @@ def _checked(
 def _sorted(problems: Iterable[Problem]) -> list[Problem]:
     """In the order of the files, each once."""
     return sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line, problem.path))
-
-
-def _fill_in(document: Document, environ: Mapping[str, str]) -> list[Problem]:
-    """Replace ``${ENV:NAME}`` in vars. Anywhere else it is a problem."""
-    problems = []
-
-    def replaced(text: str, path: Keys) -> str:
-        for name in _PLACEHOLDER.findall(text):
-            if path[0] != "vars":
-                fix = "name it in vars and write vars.name" if path[0] == "rules" else f"set {variable(path)}"
-                problems.append(document.problem(path, f"${{ENV:…}} is allowed in vars only; {fix}"))
-            elif name not in environ:
-                problems.append(document.problem(path, f"the environment has no variable {name!r}"))
-        return _PLACEHOLDER.sub(lambda found: environ.get(found[1], ""), text) if path[0] == "vars" else text
-
-    for key, value in document.value.items():
-        document.value[key] = _mapped(value, (key,), replaced)
-    return problems
-
-
-def _mapped(value: Any, path: Keys, change: Any) -> Any:  # noqa: ANN401  any value of a document
-    if isinstance(value, str):
-        return change(value, path)
-    if isinstance(value, list):
-        return [_mapped(item, (*path, number), change) for number, item in enumerate(value)]
-    if isinstance(value, dict):
-        return {key: _mapped(item, (*path, key), change) for key, item in value.items()}
-    return value
 
 
 class _Partial(Config):
@@ -156,7 +132,7 @@ def _validate(document: Document) -> _Read:
     try:
         return _Read(Config.model_validate(document.value), [], everything)
     except ValidationError as error:
-        if _take_texts(document, error):
+        if take_texts(document, error):
             return _validate(document)
         problems = from_pydantic(error, document)
         rest, numbers = _without(document.value, error)
@@ -164,22 +140,6 @@ def _validate(document: Document) -> _Read:
         return _Read(_Partial.model_validate(rest), problems, numbers)
     except ValidationError:
         return _Read(None, problems, {})
-
-
-def _take_texts(document: Document, error: ValidationError) -> bool:
-    """Where a text is wanted and ``0012`` or ``1.10`` was written, take what was written. True: some were."""
-    found = False
-    for details in error.errors(include_url=False):
-        path = locate(document.value, details)
-        text = document.texts.pop(path, None) if details["type"] == "string_type" else None
-        if text:
-            *parents, last = path
-            holder: Any = document.value
-            for key in parents:
-                holder = holder[key]
-            holder[last] = text
-            found = True
-    return found
 
 
 def _without(value: dict[str, Any], error: ValidationError) -> tuple[dict[str, Any], dict[int, int]]:
@@ -213,6 +173,19 @@ def _rules(config: Config, value: dict[str, Any]) -> Iterator[Problem]:
         Router(config.rules, vars=config.vars, sources=tuple(infos.values()), targets=targets)
     except ConfigError as error:
         yield from error.problems
+
+
+def _shadow_rules(config: Config, shadow: ReadShadow) -> list[Problem]:
+    """Let the configuration have its shadow, and give the problems of its rules. Both stand or fall together."""
+    if shadow.rules is None or shadow.document is None:
+        return []
+    config.give_shadow(shadow.rules)
+    try:
+        if not isinstance(config, _Partial):
+            config.shadow_router()
+    except ConfigError as error:
+        return placed(error.problems, shadow.document)
+    return []
 
 
 def _list(value: object) -> list[Any]:

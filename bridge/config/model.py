@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, StringConstraints
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bridge.admin.settings import HealthSettings
@@ -19,8 +20,12 @@ from bridge.outbox.settings import OutboxSettings, SqliteSettings
 from bridge.routing.router import Router
 from bridge.routing.settings import RuleSettings
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 ENV_PREFIX = "WORKFLOW_BRIDGE_"
 ENV_DELIMITER = "__"
+FURTHER_FILES = ("shadow",)  # settings that name a file like the configuration itself
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """Of a source or target: a metric label, part of ids and of log lines."""
@@ -67,6 +72,15 @@ class ShutdownSettings(BaseModel):
         description="How long calls in flight may take; keep it below the Pod's terminationGracePeriodSeconds. "
         "What is cut off then is sent again after the next start.",
     )
+
+
+class ShadowRules(BaseModel):
+    """Another set of rules, in the file that ``shadow`` names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rules: list[RuleSettings] = Field(min_length=1)
+    vars: dict[str, JsonValue] = Field(default_factory=dict)  # over those of the configuration
 
 
 class ReloadSettings(BaseModel):
@@ -128,7 +142,14 @@ class Config(BaseSettings):
     reload: ReloadSettings = Field(
         default_factory=ReloadSettings, description="How a changed configuration comes into use while the bridge runs."
     )
+    shadow: Path | None = Field(
+        default=None,
+        description="A file with other rules (`rules`, `vars`, `include`), relative to this one. They are asked about "
+        "every message, too; what they would do otherwise is counted and logged, and none of it is done.",
+    )
     shutdown: ShutdownSettings = Field(default_factory=ShutdownSettings, description="How the bridge stops.")
+
+    _shadow: ShadowRules | None = PrivateAttr(default=None)  # what is in that file
 
     @classmethod
     def settings_customise_sources(
@@ -149,13 +170,34 @@ class Config(BaseSettings):
     @cached_property
     def compiled(self) -> Router:
         """See ``router``."""
+        return self._compile(self.rules, self.vars)
+
+    def _compile(self, rules: Sequence[RuleSettings], constants: Mapping[str, JsonValue]) -> Router:
         return Router(
-            self.rules,
-            vars=self.vars,
+            rules,
+            vars=constants,
             sources=[source_info(name, source) for name, source in self.sources.items()],
             targets=tuple(self.targets),
             config=self.digest(),
         )
+
+    def give_shadow(self, rules: ShadowRules) -> None:
+        """What the file of ``shadow`` holds; before the digest is asked for the first time."""
+        self._shadow = rules
+
+    def shadow_router(self) -> Router | None:
+        """The shadow's rules, compiled at the first call; None without a shadow. Raises ConfigError."""
+        return self.compiled_shadow
+
+    @cached_property
+    def compiled_shadow(self) -> Router | None:
+        """See ``shadow_router``."""
+        return None if self._shadow is None else self._compile(self._shadow.rules, {**self.vars, **self._shadow.vars})
+
+    @property
+    def shadow_text(self) -> str:
+        """What is in the shadow's file, as one text that changes when it does."""
+        return "" if self._shadow is None else self._shadow.model_dump_json()
 
     def digest(self) -> str:
         """Twelve characters that change when a setting does; neither secrets nor rule tests go into it."""
@@ -164,4 +206,4 @@ class Config(BaseSettings):
     @cached_property
     def hash(self) -> str:
         """See ``digest``."""
-        return hashlib.sha256(self.model_dump_json(exclude={"tests"}).encode()).hexdigest()[:12]
+        return hashlib.sha256((self.model_dump_json(exclude={"tests"}) + self.shadow_text).encode()).hexdigest()[:12]

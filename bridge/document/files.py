@@ -19,10 +19,14 @@ class Files:
 
     By content alone: times and inodes say nothing where a link is pointed elsewhere (Kubernetes' ``..data``), where an
     editor puts a new file in the place of the old, or on a disk in the network.
+
+    further: settings that name files of the same kind, which are looked at with all that they include.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, further: Sequence[str] = ()) -> None:
         self.path = path
+        self._settings = further
+        self._further: list[Files] = []
         self._digest = ""
         self._patterns: Sequence[str] = ()
 
@@ -38,15 +42,20 @@ class Files:
         found = {str(self.path): digest}
         for pattern in self._patterns:
             found.update({str(file): _digest(file) for file in matching(self.path.parent, pattern)})
+        for files in self._further:
+            found.update(files.look())
         found.update({name: _digest(Path(name)) for name in more if name not in found})
         return found
 
     def _learn(self) -> None:
         """Read which files are included; those of before, where the file cannot be read as YAML now."""
         try:
-            self._patterns = patterns(read(self.path))
+            document = read(self.path)
         except ConfigError:
             return
+        self._patterns = patterns(document)
+        named = [document.value.get(setting) for setting in self._settings]
+        self._further = [Files(self.path.parent / name) for name in named if isinstance(name, str)]
 
 
 def _digest(file: Path) -> str:

@@ -115,6 +115,19 @@ class Metrics:
         for rule, count in errors.items():
             self._add("rule_errors_total", count, rule)
 
+    def shadowed(
+        self, source: str, messages: int, differing: int, differences: Mapping[tuple[str, str, str], int]
+    ) -> None:
+        """What the shadow rules made of one fetch; differences by rule, operation and what differs."""
+        self._add("shadow_messages_total", messages, source)
+        self._add("shadow_differing_total", differing, source)
+        for labels, count in differences.items():
+            self._add("shadow_differences_total", count, *labels)
+
+    def shadow_failed(self, source: str) -> None:
+        """The shadow rules could not be asked about a fetch."""
+        self._add("shadow_failures_total", 1, source)
+
     def dead_lettered(self, counts: Mapping[tuple[str, str], int]) -> None:
         """Dead letters by rule ("" where none was involved) and reason."""
         for labels, count in counts.items():

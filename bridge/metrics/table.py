@@ -70,6 +70,18 @@ TABLE: tuple[Metric, ...] = (
         "Messages dropped on purpose: by a rule, or as too old",
     ),
     _row("rule_errors_total", "counter", "rule", "messages", "Messages on which an expression of the rule failed"),
+    _row(
+        "shadow_messages_total", "counter", "source", "messages", "Messages that the shadow rules were asked about too"
+    ),
+    _row("shadow_differing_total", "counter", "source", "messages", "Of these, those they would not do the same with"),
+    _row(
+        "shadow_differences_total",
+        "counter",
+        "rule operation difference",
+        "differences",
+        "What the shadow rules would do otherwise",
+    ),
+    _row("shadow_failures_total", "counter", "source", "batches", "Batches that could not be compared: a defect"),
     # outbox
     _row("outbox_entries", "gauge", "state", "calls", "Calls waiting: ready now, or later (retry, delay, parked)"),
     _row("outbox_oldest_timestamp_seconds", "gauge", "", "Unix time", "Arrival of the oldest waiting call; or absent"),

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 TRANSLATED = frozenset({"unmatched", "ignore_older_than"})  # settings of a source that its connection knows nothing of
 COMPARED = frozenset({"sources", "rules", "targets"})  # sections that are compared name by name
-TAKEN_OVER = frozenset({"vars", "log", "shutdown", "reload"})  # sections that may change while the bridge runs
+TAKEN_OVER = frozenset(
+    {"vars", "log", "shutdown", "reload", "shadow"}
+)  # sections that may change while the bridge runs
+UNUSED = frozenset({"tests"})  # sections that a running bridge does not look at
 RESTART = "cannot change while the bridge runs: put the old value back, or restart the bridge"
 
 
@@ -96,11 +99,13 @@ def _others(old: Config, new: Config) -> Iterable[str]:
     for section in type(new).model_fields:
         if section in TAKEN_OVER and getattr(old, section) != getattr(new, section):
             yield section
+    if old.shadow == new.shadow and old.shadow_text != new.shadow_text:
+        yield "shadow"
 
 
 def _refused(old: Config, new: Config) -> Iterable[Problem]:
     """A setting that nobody has said may change is one that may not."""
     before, after = dict(settings_of(old)), dict(settings_of(new))
     for path in dict.fromkeys((*before, *after)):
-        if path[0] not in COMPARED | TAKEN_OVER and before.get(path, ...) != after.get(path, ...):
+        if path[0] not in COMPARED | TAKEN_OVER | UNUSED and before.get(path, ...) != after.get(path, ...):
             yield Problem(dotted(path), RESTART)

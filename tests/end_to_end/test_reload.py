@@ -167,8 +167,11 @@ class Story:
 
     def received(self) -> float:
         """Messages routed, however often."""
-        found = self.bridge.metrics()
-        return sum(value for name, value in found.items() if "source_messages_received_total" in name)
+        return self.total("source_messages_received_total")
+
+    def total(self, counter: str) -> float:
+        """Over all sources."""
+        return sum(value for name, value in self.bridge.metrics().items() if f"_{counter}{{" in name)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(WAIT_SECONDS):
@@ -184,6 +187,7 @@ def check_routes(emulator: Emulator) -> None:
         {key: found.params for key, found in emulator.account.workflows[name].instances.items()} for name in WORKFLOWS
     )
     assert first == second
+    assert set(emulator.account.workflows) == set(WORKFLOWS)
     routes = sorted((params["at"], params["offset"], params["generation"]) for params in first.values())
     assert len({(at, offset) for at, offset, _ in routes}) == MESSAGES
     for at in {at for at, _, _ in routes}:
@@ -196,7 +200,7 @@ async def test_fifty_reloads_under_load(kafka: KafkaServer, tmp_path: Path) -> N
     """Ten of them broken, 20,000 messages: nothing lost or doubled, and the broken ones change nothing.
 
     The forty right ones all take effect, from one message of a partition to the next; a source that is read in another
-    way restarts, and the other source does not notice.
+    way restarts, and the other source does not notice. Shadow rules see every message, and call nothing.
     """
     topics = {"orders": await kafka.topic(PARTITIONS), "payments": await kafka.topic(PARTITIONS)}
     sources: dict[str, Any] = {
@@ -205,6 +209,8 @@ async def test_fifty_reloads_under_load(kafka: KafkaServer, tmp_path: Path) -> N
     }
     mount = Mount(tmp_path / "rules")
     mount.renamed(json.dumps(rules(sources, 0)))
+    shadow = tmp_path / "shadow.yaml"
+    shadow.write_text("rules: [{name: never, create: {workflow: shadow, id: 'm-${body.n}'}}]")
     started = time.monotonic()
     async with Emulator() as emulator, AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as producer:
         token = tmp_path / "token"
@@ -213,6 +219,7 @@ async def test_fifty_reloads_under_load(kafka: KafkaServer, tmp_path: Path) -> N
         config = {
             "targets": {"main": target},
             "include": f"{mount.folder}/*.yaml",
+            "shadow": str(shadow),
             "reload": {"interval_seconds": 0.1},
         }
         bridge = BridgeProcess(tmp_path / "bridge", config)
@@ -223,6 +230,7 @@ async def test_fifty_reloads_under_load(kafka: KafkaServer, tmp_path: Path) -> N
             for number in range(STEPS):
                 await story.step(number)
             await story.until(lambda: bridge.stored() == 0)
+            assert story.total("shadow_differing_total") == story.total("shadow_messages_total") == MESSAGES
             assert await asyncio.to_thread(bridge.stop) == 0
         check_routes(emulator)
     events = Counter((event["event"], event.get("source", "")) for event in bridge.events())

@@ -84,6 +84,12 @@ def test_what_cannot_change_is_refused_by_name(path: str, section: dict[str, Any
     assert (path, RESTART) in {(problem.path, problem.message) for problem in refused}
 
 
+def test_rule_tests_are_no_change() -> None:
+    """A running bridge does not look at them."""
+    case = {"name": "t", "message": {"body": {}}, "expect": [{"unmatched": True}]}
+    assert plan(tests=[case]) == Plan()
+
+
 @pytest.mark.parametrize("section", ["log", "shutdown", "reload"])
 def test_what_can_change_is_named(section: str) -> None:
     """These take effect at once."""

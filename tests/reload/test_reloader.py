@@ -10,7 +10,7 @@ import pytest
 import yaml
 from structlog.testing import capture_logs
 
-from bridge.config import load_config
+from bridge.config import FURTHER_FILES, load_config
 from bridge.document import Files
 from bridge.errors import ConfigError, Problem
 from bridge.metrics import Metrics
@@ -66,7 +66,7 @@ class Place:
     @asynccontextmanager
     async def running(self, changes: dict[str, Any]) -> AsyncIterator[None]:
         self.write(changes)
-        files = Files(self.file)
+        files = Files(self.file, FURTHER_FILES)
         watched = Watched(files, files.look())
         first = Generation(1, load_config(self.file))
         self.reloader = Reloader(watched, first, self.live, self.metrics, lambda: 5_000)  # type: ignore[arg-type]  # what it asks of it
@@ -205,3 +205,21 @@ async def test_a_file_that_could_not_be_read_is_looked_at(place: Place) -> None:
         part.write_text("rules: [{name: more, create: {workflow: w}}]")
         await place.read("loaded")
         assert [plan.rules_added for plan in place.live.plans] == [("more",)]
+
+
+async def test_the_shadow_is_watched_and_checked_like_the_rules(place: Place) -> None:
+    """With what it includes: one that is wrong makes the reload fail, and one that changed a new configuration."""
+    with_shadow = {**QUICK, "shadow": "shadow.yaml"}
+    place.file.with_name("shadow.yaml").write_text("include: more.yaml")
+    more = place.file.with_name("more.yaml")
+    more.write_text("rules: [{name: other, create: {workflow: other}}]")
+    async with place.running(with_shadow):
+        first = place.reloader.config.digest()
+        more.write_text("rules: [{name: other, when: body.a ==, create: {workflow: other}}]")
+        await place.read("failed")
+        more.write_text("rules: [{name: other, create: {workflow: another}}]")
+        await place.read("loaded")
+        assert [plan.others for plan in place.live.plans] == [("shadow",)]
+        assert place.reloader.config.digest() != first
+    (line,) = [line for line in place.lines if line["event"] == "config_reload_failed"]
+    assert [problem.partition(": rules[0].when")[0] for problem in line["problems"]] == [f"{more}:1"]
