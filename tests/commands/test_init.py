@@ -29,12 +29,13 @@ def run(*arguments: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize(("broker", "outbox"), VARIANTS)
 def test_the_file_is_right_once_the_secrets_are_there(broker: str, outbox: str) -> None:
-    """No problem and no warning; without them, check names the files, and init has named them before."""
+    """No problem and no warning, and its rule tests pass; without them check names the files that init has named."""
     code, output = run("init", broker, "--outbox", outbox)
     assert code == 0
     assert {problem.message for problem in examine("bridge.yaml", {}).problems} == {
         f"{file} cannot be read: No such file or directory" for file in secrets(broker)
     }
+    assert run("test", "--config", "bridge.yaml")[0] == 0
     Path("secrets").mkdir()
     for file in secrets(broker):
         assert f"into {file}\n" in output

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bridge.routing.parser import parse
 from bridge.routing.review import Known, looks, review
 from bridge.routing.review.conditions import cases_of, exclusive, implied
+from bridge.routing.review.unknown import unknown
 from bridge.routing.review.unreachable import shadowed, unreachable
 from bridge.routing.review.values import Values
 from tests.routing.messages import message, route, router, rules
@@ -54,6 +55,10 @@ NEVER = [
     ('"1" < 2', "never true, whatever the message"),
     ("vars.n > 7", "never true, whatever the message"),
     ("1 / 0 == 1 && body.a == 1", "never true, whatever the message"),
+    ('size(body.lines) == "2"', "a number is never equal to a string"),
+    ("channel > 5", "a string is never greater than a number"),
+    ("size(body.lines)", "a condition must be a bool, and this is a number"),
+    ('body.a && body.b in "ab"', "nothing is in a string"),
     ('source == "nowhere"', "source is never what it asks for; it is one of orders"),
     ('channel == "shop.ordres"', "channel is never what it asks for; it is one of shop.orders"),
     ('routing_key == "order.created"', "no message of its sources has routing_key"),
@@ -185,6 +190,8 @@ ATOMS = [
         "partition == 0",
     ),
     *("false", "true", "'1' < 2", "1/0 == 1", "vars.n == 7", "exchange == 'e'", "[1, 2].exists(x, x == body.a)"),
+    *("size(body.a) == '1'", "source > 1", "string(body.a) < 2", "size(body.a)", "body.a in 'x'", "null == body.b"),
+    *("string(body.a) == 'x' || size(body.a) == null", "int(body.a) < 2.5", "body.a.contains('x') == true"),
     *("body.a.startsWith('x')", "size(body.a) > 0", "(body.a == 1 ? body.b == 2 : body.b == 'x')", "body.b < body.a"),
 ]
 
@@ -362,6 +369,78 @@ def test_one_id_for_all_elements_is_named() -> None:
     assert "put item or index into it, such as pick-${body.id}-${index}" in found
     assert findings({"for_each": "body.lines", "create": {**create, "id": "pick-${item.id}"}}) == []
     assert findings({"for_each": "body.lines", "create": {"workflow": "w"}}) == []
+
+
+class Schema(NamedTuple):
+    """Stands for what a schema file tells."""
+
+    names: dict[str, Schema]
+    open: bool = False
+    items: Schema | None = None
+
+    def below(self, step: str | int) -> Schema | None:
+        if isinstance(step, int):
+            return self.items
+        return self.names.get(step) or (Schema({}, open=True) if self.open else None)
+
+
+LINE = Schema({"sku": Schema({})})
+ORDER_SCHEMA = Schema(
+    {
+        "type": Schema({}),
+        "order_id": Schema({}),
+        "lines": Schema({}, items=LINE),
+        "more": Schema({"colour": Schema({})}, open=True),
+    }
+)
+UNKNOWN = [
+    ({"when": "body.typ == 'a'"}, "when: body.typ is not in the schema of its source: no typ; did you mean type?"),
+    (
+        {"when": "body.zzz"},
+        "when: body.zzz is not in the schema of its source: no zzz; there are lines, more, order_id, type",
+    ),
+    ({"when": "body.?order_ids.orValue('') == 'a'"}, "no order_ids; did you mean order_id?"),
+    ({"when": "body.type.name == 'a'"}, "when: body.type.name is not in the schema of its source: no name"),
+    ({"when": "body.lines[0].skuu == 'a'"}, "no skuu; did you mean sku?"),
+    ({"when": "body.more.color == 'a'"}, "no color; did you mean colour?"),
+    ({"for_each": "body.line", "create": CREATE}, "for_each: body.line is not in"),
+    ({"create": {"workflow": "w", "id": "o-${body.orderid}"}}, "create.id: body.orderid is not in"),
+    ({"create": {"workflow": "w", "params": {"a": ["${body.orderid}"]}}}, "create.params.a[0]: body.orderid is not in"),
+    ({"for_each": "body.lines", "create": {"workflow": "w", "id": "o-${item.sk}"}}, "body.lines[0].sk is not in"),
+]
+
+
+@pytest.mark.parametrize(("rule", "expected"), UNKNOWN, ids=[expected for _, expected in UNKNOWN])
+def test_a_field_that_the_schema_does_not_have_is_named(rule: dict[str, Value], expected: str) -> None:
+    """In a condition or a template, with the name that was probably meant; where the schema of the source is known."""
+    whole = rules({"create": CREATE} | rule | {"from": "orders"})
+    known = Known("orders", "kafka", fields=ORDER_SCHEMA)
+    (found,) = unknown(looks({0: whole[0]}, {}, [known], ("main",)))
+    assert expected in f"{found.path}: {found.message}"
+    assert list(unknown(looks({0: whole[0]}, {}, [Known("orders")], ("main",)))) == []
+
+
+def test_a_field_that_one_of_the_sources_may_have_is_not_named() -> None:
+    """The schema of the other is not known."""
+    (rule,) = rules({"when": "body.typ == 'a'", "create": CREATE})
+    sources = [Known("orders", fields=ORDER_SCHEMA), Known("payments")]
+    assert list(unknown(looks({0: rule}, {}, sources, ("main",)))) == []
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "body.type == 'a'",
+        "body.lines[3].sku == 'x'",
+        "body.lines.exists(x, x.anything)",
+        "body.more.size > 3",
+        "has(body.more)",
+    ],
+)
+def test_a_field_of_the_schema_is_not_named(when: str) -> None:
+    """Nor one that an open part of it may have."""
+    (rule,) = rules({"when": when, "create": CREATE})
+    assert list(unknown(looks({0: rule}, {}, [Known("orders", fields=ORDER_SCHEMA)], ("main",)))) == []
 
 
 def test_rules_by_the_hundred_that_only_look_alike_are_not_named() -> None:

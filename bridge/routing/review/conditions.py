@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bridge.routing.equality import operands_of
+from bridge.routing.review.kinds import mismatch
 from bridge.routing.review.trees import Path, is_has, needs, place_of, written
 from bridge.routing.review.values import Bound, Choice, points, possible
 from bridge.routing.syntax import Logic, Unary, parts_of
@@ -68,6 +69,8 @@ class Case:
                 and self._values.about(node.operand).shape in self._shapes
             ):
                 yield "it asks for something and for its opposite"
+            if why := mismatch(node):
+                yield why
         for choice in self._choices:
             left = self._left.setdefault(choice.path, [])
             left[:] = [value for value in choice.values if self._fits(choice.path, value)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from bridge.errors import Problem
 from bridge.routing.equality import operands_of
@@ -22,12 +22,24 @@ if TYPE_CHECKING:
 _ATTRIBUTES: Final = {"kafka": {"partition", "offset"}, "rabbitmq": {"exchange", "routing_key", "queue"}}
 
 
+class Fields(Protocol):
+    """What can be below a value, as far as a schema tells."""
+
+    @property
+    def names(self) -> Mapping[str, Fields]:
+        """The known fields."""
+
+    def below(self, step: str | int) -> Fields | None:
+        """What is at a field, or at a place in a list; None where nothing can be."""
+
+
 class Known(NamedTuple):
     """What is known of a source's messages before one comes."""
 
     name: str
     kind: str = ""  # "kafka", "rabbitmq"; others may have any attributes
     channels: tuple[str, ...] | None = None  # all that there are; None: any
+    fields: Fields | None = None  # of the body; None: any
 
 
 class Look(NamedTuple):
@@ -40,6 +52,7 @@ class Look(NamedTuple):
     when: Node | None
     by_source: Mapping[str, Sequence[Case]]  # the ways in which its condition is true for a message of each source
     channels: Sequence[Sequence[str]]  # of each source of which all are known
+    fields: Sequence[Fields | None]  # of the bodies of each source
 
     @property
     def operands(self) -> tuple[Node, ...]:
@@ -97,7 +110,8 @@ def looks(
         target = (action.target if action is not None else None) or (targets[0] if targets else "")
         cases = {name: cases_of(when, values, _given(known[name])) for name in sorted(mine)}
         channels = [known[name].channels or () for name in sorted(mine)]
-        found.append(Look(position, settings, mine, target, when, cases, channels))
+        fields = [known[name].fields for name in sorted(mine)]
+        found.append(Look(position, settings, mine, target, when, cases, channels, fields))
     return found
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from bridge.routing.review.absent import absent
 from bridge.routing.review.ids import illegal, repeated
 from bridge.routing.review.overlapping import overlapping
+from bridge.routing.review.unknown import unknown
 from bridge.routing.review.unreachable import shadowed, unreachable
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ FINDINGS: Final[tuple[Callable[[Sequence[Look]], Iterator[Problem]], ...]] = (
     absent,
     illegal,
     repeated,
+    unknown,
 )
 
 
