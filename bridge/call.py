@@ -47,6 +47,7 @@ class Policy(NamedTuple):
     give_up_after_seconds: float = 86_400.0
     max_attempts: int = 0  # 0: no bound
     config: str = ""  # digest of the configuration whose rule it is; "" where nobody needs to know
+    blocks_lane: bool = False  # a dead letter holds its lane until somebody has seen to it
 
     def encode(self) -> str:
         """The text that is stored; only what differs from the defaults, after the rule's name."""
@@ -111,6 +112,8 @@ class Call(NamedTuple):
     # IfExists.EVENT the payload of that event follows, with IfMissing.CREATE that create: see ``two_bodies``.
     body: bytes
     policy: str  # an encoded Policy; the same object for all calls of a rule
-    lane: str = ""  # order key within the target; "" is the default lane: workflow + instance id
+    # Order key within the target; "" is the default lane: workflow + instance id. One that begins with "\x01" has this
+    # call alone, so that it waits for no other.
+    lane: str = ""
     priority: int = NORMAL
     not_before_ms: int = 0  # Unix epoch, milliseconds; 0: at once

@@ -45,7 +45,7 @@ def everything(metrics: Metrics) -> None:
     metrics.called("create", "ok", 0.2)
     metrics.batch(2)
     metrics.end_to_end("create", [0.1, 0.2])
-    metrics.watch_outbox(lambda: (4, 5, 6, 7_500))
+    metrics.watch_outbox(lambda: (4, 7, 6, 7_500, 2, 8_500, 1))
     metrics.watch_source("orders", lambda: dict.fromkeys(SOURCE_GAUGES, 1.0))
 
 
@@ -86,6 +86,9 @@ def test_what_is_reported_is_what_is_scraped(metrics: Metrics) -> None:
     assert value(metrics, "deliveries_total", rule="created", operation="create", outcome="delivered") == 2
     assert value(metrics, "outbox_entries", state="ready") == 4
     assert value(metrics, "outbox_entries", state="later") == 5
+    assert value(metrics, "outbox_entries", state="parked") == 2
+    assert value(metrics, "parked_oldest_timestamp_seconds") == 8.5
+    assert value(metrics, "blocked_lanes") == 1
     assert value(metrics, "dead_letter_entries") == 6
     assert value(metrics, "outbox_oldest_timestamp_seconds") == 7.5
     assert value(metrics, "source_connected", source="orders") == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
     from bridge.outbox.base import StoredDeadLetter
 
 NOT_FOUND, UNUSABLE = 1, 2  # exit codes
+WISH_SECONDS, WISH_LOOKS = 3.0, 30  # a running bridge looks for wishes every second
 PIPE_COLUMNS = 240  # the width of a table that no terminal shows
 # What would move the cursor of a terminal, or change what it shows.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
-dead_letters = typer.Typer(
-    name="dead-letters", help="Look at what could not be delivered, and why.", no_args_is_help=True
-)
+dead_letters = typer.Typer(name="dead-letters", help="What could not be delivered, and why.", no_args_is_help=True)
 
 ConfigFile = Annotated[
     Path | None,
@@ -86,6 +86,49 @@ def show_letter(
     else:
         for line in _page(stored):
             print(_safe(line))
+
+
+@dead_letters.command("release")
+def release_lane(
+    number: Annotated[int, typer.Argument(help="The number in the list.")],
+    *,
+    config: ConfigFile = None,
+    outbox: OutboxFile = None,
+) -> None:
+    """Let the lane go on that a dead letter blocks (`on_dead: block`); the letter stays.
+
+    Exit 1: it blocks none; 2: there is no outbox to write to.
+    """
+    _wish(_admin(config, outbox), number, "release", f"dead letter {number} blocks no lane")
+
+
+@dead_letters.command("discard")
+def discard_letter(
+    number: Annotated[int, typer.Argument(help="The number in the list.")],
+    *,
+    config: ConfigFile = None,
+    outbox: OutboxFile = None,
+) -> None:
+    """Delete a dead letter, its message with it; a lane that it blocks goes on.
+
+    Exit 1: there is none of this number; 2: there is no outbox to write to.
+    """
+    _wish(_admin(config, outbox), number, "discard", f"there is no dead letter {number}")
+
+
+def _wish(admin: SqliteOutboxAdmin, number: int, what: str, otherwise: str) -> None:
+    try:
+        if not (admin.release(number) if what == "release" else admin.discard(number)):
+            typer.echo(otherwise, err=True)
+            raise typer.Exit(NOT_FOUND)
+        for _ in range(WISH_LOOKS):
+            if admin.is_fulfilled():
+                typer.echo(f"{what}: done")
+                return
+            sleep(WISH_SECONDS / WISH_LOOKS)
+    except OutboxError as error:
+        _refuse(str(error))
+    typer.echo(f"{what}: written down; the bridge does it when it runs")
 
 
 def _admin(config: Path | None, outbox: Path | None) -> SqliteOutboxAdmin:
@@ -162,12 +205,17 @@ def _cells(stored: StoredDeadLetter) -> Sequence[str]:
 def _page(stored: StoredDeadLetter) -> Iterator[str]:
     """The lines that show one letter."""
     letter = plain(stored)
-    message, call = letter.pop("message"), letter.pop("call")
+    message, call, history = letter.pop("message"), letter.pop("call"), letter.pop("history")
     body, headers = message.pop("body"), message.pop("headers")
     original = stored.letter.message.body
     message |= {"key": _short(message["key"]), **message.pop("attributes")}
     yield f"dead letter {letter.pop('number')}"
     yield from _facts(letter)
+    if history:
+        yield "attempts, the first and the last of them" if letter["attempts"] > len(history) else "attempts"
+    for attempt in history:
+        code = f" (code {attempt['code']})" if attempt["code"] else ""
+        yield f"  {attempt['at']}  {attempt['reason']}{code}: {attempt['detail']}"
     yield "message"
     yield from _facts(message)
     if headers:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, m
 from bridge import recorded
 from bridge.document import dotted
 from bridge.errors import NotAMessage, Problem
-from bridge.routing.settings import Duration
+from bridge.routing.words import Duration
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

@@ -80,6 +80,9 @@ def _outbox(config: Config) -> Iterator[Problem]:
     if not config.dispatch.enabled:
         yield Problem("dispatch.enabled", "without dispatch the memory outbox would only fill up")
     for number, rule in enumerate(config.rules):
+        if rule.on_dead == "block":
+            why = "the memory outbox keeps no dead letters that could block a lane; use outbox: {type: sqlite}"
+            yield Problem(f"rules[{number}].on_dead", why)
         if rule.create is not None and rule.create.if_exists is IfExists.NEW:
             why = "the memory outbox cannot remember which instance of an id is the newest; use outbox: {type: sqlite}"
             yield Problem(f"rules[{number}].create.if_exists", why)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from bridge.decoding import Decode, DecodingSettings
 from bridge.errors import ConfigError
 from bridge.routing.router import SourceInfo
-from bridge.routing.settings import Duration  # noqa: TC001  pydantic reads it
+from bridge.routing.words import Duration  # noqa: TC001  pydantic reads it
 from bridge.sources.registry import SOURCES, settings_model
 
 

@@ -62,6 +62,10 @@ def plain(stored: StoredDeadLetter) -> dict[str, Any]:
         "died_ms": letter.died_ms,
         "died_at": time_of(letter.died_ms),
         "config": letter.config,
+        "history": [
+            {"at_ms": a.at_ms, "at": time_of(a.at_ms), "reason": a.reason, "code": a.code, "detail": _text(a.detail)}
+            for a in letter.history
+        ],
         "message": _readable(recorded.plain(letter.message)),
         "call": None if letter.call is None else _call(letter.call),
     }

@@ -12,7 +12,7 @@ import structlog
 from bridge.call import first_body, second_body
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from bridge.call import Call
     from bridge.message import Message
@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 PREFIX = "workflow-bridge-"
 DETAIL_CHARACTERS = 4000  # a header is not the place for more
+ATTEMPT_CHARACTERS = 100  # of each attempt's detail
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 30.0
 
@@ -53,6 +54,10 @@ class Letter(Protocol):
         """Calls that were made."""
 
     @property
+    def history(self) -> Sequence[tuple[int, str, int, str]]:
+        """The attempts, as bridge.outbox.base.Attempt has them; of many the first and the last."""
+
+    @property
     def died_ms(self) -> int:
         """Unix epoch, milliseconds."""
 
@@ -73,12 +78,19 @@ def describe(letter: Letter) -> list[tuple[str, str]]:
         "channel": message.channel,
         "message-id": message.id,
         "attempts": str(letter.attempts),
+        "history": _history(letter),
         "died-ms": str(letter.died_ms) if letter.died_ms else "",
         "timestamp-ms": "" if message.timestamp_ms is None else str(message.timestamp_ms),
         "attributes": orjson.dumps(dict(message.attributes)).decode() if message.attributes else "",
         "call": _call(letter.call).decode() if letter.call is not None else "",
     }
     return [(PREFIX + name, value) for name, value in described.items() if value]
+
+
+def _history(letter: Letter) -> str:
+    """One JSON list for each attempt: when it ended, the reason, the API's code, what was said."""
+    rows = [(at_ms, reason, code, detail[:ATTEMPT_CHARACTERS]) for at_ms, reason, code, detail in letter.history]
+    return orjson.dumps(rows).decode() if rows else ""
 
 
 def _call(call: Call) -> bytes:

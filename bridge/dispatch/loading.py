@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from bridge.call import Policy
 from bridge.dispatch.window import Window
 from bridge.outbox.base import Settlement, Verdict
 
@@ -20,6 +21,13 @@ LOADED_ENTRIES = 4 * WINDOW_ENTRIES  # of all queues; above it nothing that has 
 
 
 WAITS = frozenset({Verdict.RETRY, Verdict.PARK})  # these entries stay in the outbox
+
+
+def _waits(settlement: Settlement) -> bool:
+    """Whether the entry stays in the outbox: also a dead one, where it holds its lane."""
+    if settlement.verdict is Verdict.DEAD:
+        return Policy.decode(settlement.entry.policy).blocks_lane
+    return settlement.verdict in WAITS
 
 
 class Cursor:
@@ -85,8 +93,8 @@ class Loader:
 
     async def settle(self, queue: Queue, settlements: Sequence[Settlement]) -> None:
         """Apply verdicts to the outbox first, then to the window: a lane goes on when its last call is safe."""
-        waits = [settlement for settlement in settlements if settlement.verdict in WAITS]
-        final = [settlement for settlement in settlements if settlement.verdict not in WAITS] if waits else settlements
+        waits = [settlement for settlement in settlements if _waits(settlement)]
+        final = [settlement for settlement in settlements if not _waits(settlement)] if waits else settlements
         if final:
             await self._outbox.settle(final)
             self._window(queue).settled([settlement.entry for settlement in final])
@@ -94,12 +102,26 @@ class Loader:
             async with self._moving:
                 await self._outbox.settle(waits)
                 self._apply(queue, waits)
+                await self._unload_blocked(queue, [wait for wait in waits if wait.verdict is Verdict.DEAD])
                 await self._shed(queue, max(settlement.at_ms for settlement in waits))
 
     def _apply(self, queue: Queue, waits: Sequence[Settlement]) -> None:
         window = self._window(queue)
-        window.retried([wait.entry for wait in waits if wait.verdict is Verdict.RETRY])
+        window.retried([wait.entry for wait in waits if wait.verdict is not Verdict.PARK])
         window.parked([wait.entry for wait in waits if wait.verdict is Verdict.PARK])
+
+    async def _unload_blocked(self, queue: Queue, dead: Sequence[Settlement]) -> None:
+        """Give back what waits behind these: who frees their lanes one day knows no window."""
+        window = self._window(queue)
+        behind = [(entry, death) for death in dead for entry in window.behind(death.entry)]
+        if behind:
+            await self._outbox.settle(
+                [
+                    Settlement(entry, Verdict.RETRY, "behind", at_ms=death.settled_ms, attempted=False)
+                    for entry, death in behind
+                ]
+            )
+            window.unload([entry for entry, _ in behind])
 
     async def _shed(self, queue: Queue, at_ms: int) -> None:
         """Give entries back that wait behind others, when they take up room that other lanes need."""

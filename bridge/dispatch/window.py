@@ -175,6 +175,11 @@ class Window:
         ]
         return held, parked
 
+    def behind(self, entry: Entry) -> list[Entry]:
+        """What waits here, not offered, in the lane of an entry that is held in the outbox."""
+        lane = self._lanes.get(entry.lane_key)
+        return [] if lane is None else list(lane.waiting)
+
     def unload(self, entries: Iterable[Entry]) -> None:
         """These were not offered, and are in the outbox's care again."""
         for entry in entries:

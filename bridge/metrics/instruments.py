@@ -56,7 +56,7 @@ class Watch:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.sources: dict[str, Callable[[], Mapping[str, float]]] = {}
-        self.outbox: Callable[[], tuple[int, int, int, int]] | None = None
+        self.outbox: Callable[[], tuple[int, ...]] | None = None
         registry.register(self)
 
     def collect(self) -> Iterator[Family]:
@@ -68,9 +68,14 @@ class Watch:
             yield gauge(row, {(source,): read[key] for source, read in readings.items() if key in read})
 
     @staticmethod
-    def _outbox(ready: int, later: int, dead: int, oldest_ms: int) -> Iterator[Family]:
-        yield gauge(ROWS["outbox_entries"], {("ready",): ready, ("later",): later})
+    def _outbox(  # noqa: PLR0913, PLR0917  the fields of a Depth
+        ready: int, later: int, dead: int, oldest_ms: int, parked: int = 0, oldest_parked_ms: int = 0, blocked: int = 0
+    ) -> Iterator[Family]:
+        yield gauge(ROWS["outbox_entries"], {("ready",): ready, ("later",): later - parked, ("parked",): parked})
         yield gauge(ROWS["dead_letter_entries"], {(): dead})
+        yield gauge(ROWS["blocked_lanes"], {(): blocked})
+        if oldest_parked_ms:
+            yield gauge(ROWS["parked_oldest_timestamp_seconds"], {(): oldest_parked_ms / 1000})
         if oldest_ms:  # an age computed from 0 would be half a century
             yield gauge(ROWS["outbox_oldest_timestamp_seconds"], {(): oldest_ms / 1000})
 

@@ -33,6 +33,7 @@ class Metrics:
         self.registry = registry or _process_registry()
         self._watch = Watch(self.registry)
         watched = {"outbox_entries", "outbox_oldest_timestamp_seconds", "dead_letter_entries"}
+        watched |= {"parked_oldest_timestamp_seconds", "blocked_lanes"}
         watched.update(row.name.removeprefix(PREFIX) for row in SOURCE_GAUGES.values())
         rows = {name: row for name, row in ROWS.items() if name not in watched}
         self._counters = {name: self._counter(row) for name, row in rows.items() if row.type == "counter"}
@@ -181,8 +182,8 @@ class Metrics:
 
     # -- read when scraped --
 
-    def watch_outbox(self, read: Callable[[], tuple[int, int, int, int]]) -> None:
-        """``read`` gives (ready, later, dead, oldest_ms), the fields of a ``Depth``; it must not block."""
+    def watch_outbox(self, read: Callable[[], tuple[int, ...]]) -> None:
+        """``read`` gives the fields of a ``Depth``; it must not block."""
         self._watch.outbox = read
 
     def watch_source(self, name: str, read: Callable[[], Mapping[str, float]]) -> None:

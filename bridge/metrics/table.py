@@ -83,7 +83,9 @@ TABLE: tuple[Metric, ...] = (
     ),
     _row("shadow_failures_total", "counter", "source", "batches", "Batches that could not be compared: a defect"),
     # outbox
-    _row("outbox_entries", "gauge", "state", "calls", "Calls waiting: ready now, or later (retry, delay, parked)"),
+    _row("outbox_entries", "gauge", "state", "calls", "Calls waiting: ready, parked, or later (retry, delay)"),
+    _row("parked_oldest_timestamp_seconds", "gauge", "", "Unix time", "Arrival of the oldest parked call; or absent"),
+    _row("blocked_lanes", "gauge", "", "lanes", "Lanes that a dead letter blocks (on_dead: block)"),
     _row("outbox_oldest_timestamp_seconds", "gauge", "", "Unix time", "Arrival of the oldest waiting call; or absent"),
     _row("dead_letter_entries", "gauge", "", "dead letters", "Dead letters kept, waiting for somebody"),
     _row("dead_letters_total", "counter", "rule reason", "dead letters", "Messages or calls that became dead letters"),

@@ -1,4 +1,4 @@
-"""What operators ask of an SQLite outbox: read-only, beside a running bridge or without one."""
+"""What operators ask of an SQLite outbox: beside a running bridge or without one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from bridge.errors import OutboxError
+from bridge.outbox.dead_rows import dead_letter_of
 from bridge.outbox.file import check_version, connect_reader, corrupt, is_transient
-from bridge.outbox.rows import dead_letter_of
 from bridge.outbox.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class SqliteOutboxAdmin:
-    """An ``OutboxAdmin``; takes no lock and changes nothing. Raises OutboxError where the file cannot be read."""
+    """An ``OutboxAdmin``; takes no lock. Raises OutboxError where the file cannot be read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -32,6 +32,36 @@ class SqliteOutboxAdmin:
     def dead_letter(self, number: int) -> StoredDeadLetter | None:
         """See OutboxAdmin."""
         return next((dead_letter_of(row) for row in self._read("dead_letter", (number,))), None)
+
+    def release(self, number: int) -> bool:
+        """The dead letter blocks its lane no longer; False where it blocked none. See ``_wish``."""
+        if not self._read("is_blocked", (number,)):
+            return False
+        self._wish(number, "release")
+        return True
+
+    def discard(self, number: int) -> bool:
+        """The dead letter is gone, with what it blocked; False where there is none. See ``_wish``."""
+        if self.dead_letter(number) is None:
+            return False
+        self._wish(number, "discard")
+        return True
+
+    def is_fulfilled(self) -> bool:
+        """Whether everything wished for is done."""
+        return not self._read("is_wished", ())
+
+    def _wish(self, number: int, what: str) -> None:
+        """Write it down; the process that owns the file does it within a second, else the next one when it starts.
+
+        Raises OutboxError where the file cannot be written.
+        """
+        try:
+            with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(QUERIES["insert_wish"], (number, what))
+        except sqlite3.Error as error:
+            raise OutboxError(f"the outbox file {self._path} cannot be written now: {error}") from error
 
     def _read(self, query: str, values: tuple[int, ...]) -> list[Row]:
         if not self._path.is_file():

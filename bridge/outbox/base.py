@@ -25,6 +25,8 @@ An entry in ``later`` because of RETRY *holds* its lane: what comes after it in 
 or ``due`` before it is settled. PARK holds it for events and status changes, and lets creates pass: it waits for one.
 A ``not_before`` of its own holds nothing. Where its queue was not read up to it yet, as after a restart, an entry that
 is due goes back to its place in the queue and holds nothing any more: ``pending`` gives it, and its lane after it.
+DEAD frees the lane, unless the call's policy says ``blocks_lane``: then the entry stays in ``later`` and holds its lane
+until its dead letter is released or discarded.
 """
 
 from __future__ import annotations
@@ -46,6 +48,10 @@ class Queue(NamedTuple):
 
     target: str
     workflow: str  # "" for the queue of the target's custom lanes
+
+
+# A lane below this is no lane: it has one call alone, and lies with those of the default lanes. See ``Call.lane``.
+NO_LANE = "\x02"
 
 
 class Entry(NamedTuple):
@@ -71,7 +77,7 @@ class Entry(NamedTuple):
     @property
     def queue(self) -> Queue:
         """The queue that this entry lies in."""
-        return Queue(self.target, "" if self.lane else self.workflow)
+        return Queue(self.target, "" if self.lane >= NO_LANE else self.workflow)
 
     @property
     def scope(self) -> Queue:
@@ -82,6 +88,15 @@ class Entry(NamedTuple):
     def lane_key(self) -> str:
         """The order key within the queue."""
         return self.lane or self.instance_id
+
+
+class Attempt(NamedTuple):
+    """One try of a call that did not deliver it."""
+
+    at_ms: int  # Unix epoch, milliseconds, when it ended
+    reason: str  # as of a Settlement
+    code: int  # the API's; 0 where it gave none
+    detail: str  # for people; shortened
 
 
 class DeadLetter(NamedTuple):
@@ -98,6 +113,7 @@ class DeadLetter(NamedTuple):
     attempts: int = 0
     died_ms: int = 0  # Unix epoch, milliseconds
     config: str = ""  # digest of the configuration that was in use when the message was taken in
+    history: Sequence[Attempt] = ()  # in order; of many the first and the last ones (history.py)
 
 
 class StoredDeadLetter(NamedTuple):
@@ -147,6 +163,9 @@ class Depth(NamedTuple):
     later: int
     dead: int  # dead letters kept
     oldest_ms: int  # arrival of the oldest entry; 0 when there is none
+    parked: int = 0  # of those that are later: whose last verdict was PARK
+    oldest_parked_ms: int = 0  # arrival of the oldest of them; 0 when there is none
+    blocked: int = 0  # lanes in which a dead letter holds back what comes after it
 
 
 class Receipt(Protocol):
@@ -230,6 +249,15 @@ class OutboxAdmin(Protocol):
 
     def dead_letter(self, number: int) -> StoredDeadLetter | None:
         """One, whole."""
+
+    def release(self, number: int) -> bool:
+        """The lane that this dead letter blocks goes on, soon; False where it blocks none."""
+
+    def discard(self, number: int) -> bool:
+        """The dead letter goes, soon, and with it what it blocks; False where there is none."""
+
+    def is_fulfilled(self) -> bool:
+        """Whether what was asked for is done."""
 
 
 class DeadLetterQueue(Protocol):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Lane = tuple[int, str]  # number of the queue, lane key
 
+PARKED = 1  # in the column hold: the last verdict was PARK
 _CREATE = Operation.CREATE.value
 _PAGE = 500  # rows looked at in one transaction, so that other work gets its turn
 _SEQ, _SHAPE, _INSTANCE, _LANE = 0, 1, 2, 4  # places in a row
@@ -109,8 +110,10 @@ class Later:
         """
         rows = self._connection.execute(QUERIES["due"], (now_ms, limit)).fetchall()
         rows.sort()  # by seq: within a lane in order of arrival
-        given = [row[:-1] for row in rows if self._give(row, now_ms, read)]
+        due = [row for row in rows if self._give(row, now_ms, read)]
+        given = [row[:-2] for row in due]
         self._state.given += len(given)
+        self._state.parked_changed(-sum(row[-2] == PARKED for row in due))
         return entries_of(given, self._state.shapes), len(rows) == limit
 
     def _give(self, row: tuple[Any, ...], now_ms: int, read: Mapping[int, int]) -> bool:
@@ -138,8 +141,9 @@ class Later:
     def _return(self, number: int, seq: int) -> None:
         """Back to its place in the queue: ``pending`` will give it in its turn."""
         self._connection.execute(QUERIES["later_to_entry"], (seq,))
-        self._connection.execute(QUERIES["delete_later_one"], (seq,))
+        [(hold,)] = self._connection.execute(QUERIES["delete_later_one"], (seq,)).fetchall()
         self._state.later_changed(-1)
+        self._state.parked_changed(-(hold == PARKED))
         self._state.ready_changed(number, 1)
         self._state.gained = True
 

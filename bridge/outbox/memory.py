@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bridge.call import Policy
 from bridge.errors import OutboxError
 from bridge.outbox.base import DeadLetter, Depth, Entry, Intake, Queue, Receipt, Settlement, Verdict
+from bridge.outbox.history import with_attempt
 from bridge.outbox.memory_entries import Held, MemoryEntries
 from bridge.outbox.memory_positions import MemoryPositions, partition_of
 from bridge.outbox.publisher import Publisher
@@ -174,10 +175,12 @@ class MemoryOutbox:
         self._tell(gained=self._entries.put_off(settlement, self._clock()))
 
     def _dead_letter(self, settlement: Settlement) -> DeadLetter:
-        entry, message, call, *_ = self._entries[settlement.entry.seq]
+        held = self._entries[settlement.entry.seq]
+        entry, message, call, *_ = held
         policy, attempts = Policy.decode(entry.policy), entry.attempts + settlement.attempted
         why = settlement.reason, settlement.detail
-        return DeadLetter(message, *why, policy.rule, call, attempts, settlement.settled_ms, policy.config)
+        return DeadLetter(message, *why, policy.rule, call, attempts, settlement.settled_ms, policy.config,
+                          with_attempt(held.history, settlement))  # fmt: skip
 
     def _finish(self, seq: int) -> None:
         """Delivered, or dead and published."""

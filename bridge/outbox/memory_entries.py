@@ -8,7 +8,8 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.call import Operation
-from bridge.outbox.base import Depth, Entry, Queue, Settlement, Verdict
+from bridge.outbox.base import Attempt, Depth, Entry, Queue, Settlement, Verdict
+from bridge.outbox.history import with_attempt
 from bridge.outbox.identity import identity
 from bridge.outbox.lanes import PARK, RETRY
 from bridge.outbox.memory_later import MemoryLater, Place
@@ -33,6 +34,7 @@ class Held(NamedTuple):
     call: Call
     batches: list[Open]  # more than one where the message came again meanwhile
     identity: str  # "" where the message is not recognised when it comes again
+    history: tuple[Attempt, ...] = ()
 
 
 class _Line:
@@ -183,7 +185,7 @@ class MemoryEntries:
         """RETRY or PARK; whether that made others of the lane due."""
         held = self._held[settlement.entry.seq]
         entry = held.entry._replace(attempts=held.entry.attempts + settlement.attempted)
-        self._held[entry.seq] = held._replace(entry=entry)
+        self._held[entry.seq] = held._replace(entry=entry, history=with_attempt(held.history, settlement))
         self._line(entry.queue).discard(entry.seq)
         place = _place(entry)
         self.later.put(place, kind=RETRY if settlement.verdict is Verdict.RETRY else PARK, due_ms=settlement.at_ms)
@@ -218,7 +220,9 @@ class MemoryEntries:
         """No dead letters are kept."""
         waiting = len(self.later) - self.later.given
         oldest = next(iter(self._held.values()), None)
-        return Depth(len(self._held) - waiting, waiting, 0, 0 if oldest is None else oldest.entry.arrived_ms)
+        parked = [self._held[seq].entry.arrived_ms for seq in self.later.parked]
+        oldest_ms = 0 if oldest is None else oldest.entry.arrived_ms
+        return Depth(len(self._held) - waiting, waiting, 0, oldest_ms, len(parked), min(parked, default=0))
 
 
 def _name(message: Message, intake: Intake) -> str:

@@ -57,6 +57,7 @@ class MemoryLater:
     """Holding back, giving and freeing."""
 
     def __init__(self) -> None:
+        self.parked: set[int] = set()  # seqs of rows whose last verdict was PARK
         self.given = 0  # rows that ``due`` gave: they count as ready
         self._rows: dict[int, _Row] = {}
         self._due: list[tuple[int, int]] = []  # a heap of due time and seq; those that no row confirms are garbage
@@ -78,6 +79,7 @@ class MemoryLater:
         self.given -= row.given
         row.given = False
         row.resting_kind = kind
+        (self.parked.add if kind == PARK else self.parked.discard)(place.seq)
         self._mark(row, kind, due_ms)
 
     def hold_back(self, place: Place) -> None:
@@ -91,6 +93,7 @@ class MemoryLater:
         if row is None:
             return None
         self.given -= row.given
+        self.parked.discard(seq)
         self._mark(row, _NO_KIND, None)
         return row.place.lane
 
@@ -207,5 +210,6 @@ class MemoryLater:
             return False
         row.given = True
         self.given += 1
+        self.parked.discard(place.seq)
         self._mark(row, row.resting_kind, None)
         return True

@@ -52,6 +52,33 @@ SELECT arrived_ms FROM entries WHERE seq > ? AND seq < ? ORDER BY seq LIMIT 1
 -- name: oldest_later
 SELECT arrived_ms FROM later ORDER BY arrived_ms LIMIT 1
 
+-- name: oldest_parked
+SELECT arrived_ms FROM later WHERE hold = 1 AND given = 0 ORDER BY arrived_ms LIMIT 1
+
+-- name: insert_blocked
+INSERT INTO blocked (seq, dead_letter) VALUES (?, ?)
+
+-- name: delete_blocked
+DELETE FROM blocked WHERE dead_letter = ? RETURNING seq
+
+-- name: delete_dead_letter
+DELETE FROM dead_letters WHERE number = ?
+
+-- name: wishes
+SELECT dead_letter, what FROM wishes ORDER BY number
+
+-- name: insert_wish
+INSERT INTO wishes (dead_letter, what) VALUES (?, ?)
+
+-- name: is_wished
+SELECT 1 FROM wishes LIMIT 1
+
+-- name: delete_wishes
+DELETE FROM wishes
+
+-- name: is_blocked
+SELECT 1 FROM blocked WHERE dead_letter = ?
+
 -- name: delete_range
 DELETE FROM entries WHERE seq BETWEEN ? AND ?
 
@@ -59,16 +86,16 @@ DELETE FROM entries WHERE seq BETWEEN ? AND ?
 DELETE FROM entries WHERE seq IN (SELECT value FROM json_each(?))
 
 -- name: delete_later
-DELETE FROM later WHERE seq IN (SELECT value FROM json_each(?)) RETURNING queue, lane_key, given
+DELETE FROM later WHERE seq IN (SELECT value FROM json_each(?)) RETURNING queue, lane_key, given, hold
 
 -- name: delete_later_one
-DELETE FROM later WHERE seq = ?
+DELETE FROM later WHERE seq = ? RETURNING hold
 
 -- name: among_entries
-SELECT seq FROM entries WHERE seq IN (SELECT value FROM json_each(?))
+SELECT seq, history FROM entries WHERE seq IN (SELECT value FROM json_each(?))
 
 -- name: among_later
-SELECT seq, queue, lane_key, given FROM later WHERE seq IN (SELECT value FROM json_each(?))
+SELECT seq, history, queue, lane_key, given, hold FROM later WHERE seq IN (SELECT value FROM json_each(?))
 
 -- name: entry_to_later
 INSERT INTO later ({row}, queue, lane_key, kind)
@@ -81,7 +108,7 @@ DELETE FROM entries WHERE seq = ?
 INSERT INTO entries ({row}) SELECT {row} FROM later WHERE seq = ?
 
 -- name: settle_later
-UPDATE later SET attempts = attempts + ?, due_ms = ?, hold = ?, kind = ?, given = 0 WHERE seq = ?
+UPDATE later SET attempts = attempts + ?, due_ms = ?, hold = ?, kind = ?, given = 0, history = ? WHERE seq = ?
 
 -- name: hold_back
 UPDATE later SET kind = ?, due_ms = NULL WHERE seq = ?
@@ -97,7 +124,7 @@ UPDATE later SET kind = 3, due_ms = ? WHERE seq IN (
 UPDATE later SET due_ms = ? WHERE queue = ? AND lane_key = ? AND kind = 2 AND given = 0
 
 -- name: due
-SELECT {entry}, lane_key FROM later WHERE due_ms <= ? ORDER BY due_ms, seq LIMIT ?
+SELECT {entry}, hold, lane_key FROM later WHERE due_ms <= ? ORDER BY due_ms, seq LIMIT ?
 
 -- name: next_due
 SELECT due_ms FROM later WHERE due_ms IS NOT NULL ORDER BY due_ms LIMIT 1
@@ -112,6 +139,9 @@ SELECT
     (SELECT seq FROM later WHERE queue = ?1 AND lane_key = ?2 AND kind = 3 ORDER BY seq LIMIT 1),
     (SELECT seq FROM later WHERE queue = ?1 AND lane_key = ?2 AND kind = 4 ORDER BY seq LIMIT 1),
     (SELECT seq FROM later WHERE queue = ?1 AND lane_key = ?2 AND kind = 5 ORDER BY seq LIMIT 1)
+
+-- name: parked
+SELECT count(*) FROM later WHERE hold = 1 AND given = 0
 
 -- name: reopen_given
 UPDATE later SET given = 0, due_ms = 0, kind = coalesce(kind, 3) WHERE given = 1
@@ -151,9 +181,9 @@ SELECT message_key, message_body, message_rest FROM originals WHERE number = ?
 
 -- name: insert_dead_letter
 INSERT INTO dead_letters (
-    source, message_id, message_key, message_body, message_rest, reason, detail, rule, attempts, died_ms, config,
+    source, message_id, message_key, message_body, message_rest, reason, detail, rule, attempts, died_ms, config, history,
     operation, target, workflow, instance_id, event_type, body, policy, lane, priority, not_before_ms
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: dead_letters
 SELECT * FROM dead_letters WHERE number > ? ORDER BY number LIMIT ?

@@ -39,6 +39,13 @@ class Reader:
             raise OutboxError(f"the outbox file {self._path} cannot be read: {error}") from error
         return None if row is None else str(row[0])
 
+    def is_wished(self) -> bool:
+        """Whether an operator wants something done; False where that cannot be read now."""
+        try:
+            return self._connection.execute(QUERIES["is_wished"]).fetchone() is not None
+        except sqlite3.Error:
+            return False
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

@@ -1,4 +1,4 @@
-"""Messages, calls and dead letters as rows of the SQLite outbox, and back; no SQL and no file here.
+"""Messages and calls as rows of the SQLite outbox, and back; no SQL and no file here.
 
 The hot path is ``entry_rows``: one comprehension, one tuple per call.
 """
@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from bridge.call import Call, Operation, Policy
 from bridge.message import Message
-from bridge.outbox.base import DeadLetter, Entry, StoredDeadLetter
-from bridge.outbox.bindable import plain
+from bridge.outbox.base import NO_LANE, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from collections.abc import Mapping as MappingType
 
+    from bridge.call import Call
     from bridge.message import HeaderValue
 
     Row = tuple[Any, ...]
@@ -52,7 +51,7 @@ def entry_rows(calls: Calls, arrived_ms: int, shapes: Shaping) -> list[Row]:
     """
     return [
         (
-            (shape := shapes[operation, target, workflow, event_type, policy, priority, source, not lane])[1](),
+            (shape := shapes[operation, target, workflow, event_type, policy, priority, source, lane < NO_LANE])[1](),
             shape[0],
             instance_id,
             body,
@@ -91,7 +90,7 @@ def shared_rows(message: Message, calls: Iterable[Call], original: int, arrived_
     since_ms = arrived_ms if message.timestamp_ms is None else message.timestamp_ms
     return [
         (
-            (shape := shapes[operation, target, workflow, event_type, policy, priority, source, not lane])[1]()
+            (shape := shapes[operation, target, workflow, event_type, policy, priority, source, lane < NO_LANE])[1]()
             | _SHARED,
             shape[0],
             instance_id,
@@ -154,7 +153,7 @@ def intake_rows(
             continue
         message = pairs[0][0]
         number = next_original()
-        originals.append(Original(number, len(pairs), message.key, message.body, _rest_of(message)))
+        originals.append(Original(number, len(pairs), message.key, message.body, rest_of(message)))
         rows += shared_rows(message, (call for _, call in pairs), number, arrived_ms, shapes)
     return rows, originals
 
@@ -186,7 +185,8 @@ def encode_rest(
         return orjson.dumps([_wrap_text(channel), timestamp_ms, *wrapped, redelivered, has_identity])
 
 
-def _rest_of(message: Message) -> bytes:
+def rest_of(message: Message) -> bytes:
+    """Everything of a message but what has a column."""
     _, _, channel, _, headers, _, timestamp, attributes, redelivered, has_identity = message
     return encode_rest(channel, timestamp, attributes, headers, redelivered, has_identity)
 
@@ -237,52 +237,3 @@ def message_of(source: str, message_id: str, key: bytes | None, body: bytes | No
         redelivered=redelivered,
         has_identity=has_identity,
     )
-
-
-# --- dead letters ----------------------------------------------------------------------------------------------------
-
-
-class Death(NamedTuple):
-    """Why and when an entry died."""
-
-    reason: str
-    detail: str
-    attempts: int
-    died_ms: int
-
-
-def body_of(entry: Entry, message_body: bytes | None, body_size: int | None) -> bytes | None:
-    """The message's body, whether it was stored apart or ends the call's."""
-    if body_size is None:
-        return message_body
-    end = len(entry.body) - 1
-    return entry.body[end - body_size : end]
-
-
-def dead_entry_row(entry: Entry, original: tuple[bytes | None, bytes | None, bytes], death: Death) -> Row:
-    """The dead letter of an entry; ``original`` is key, body and rest of its message."""
-    policy = Policy.decode(entry.policy)
-    return (
-        entry.source, entry.message_id, *original,
-        death.reason, plain(death.detail), policy.rule, death.attempts, death.died_ms, policy.config,
-        *entry[1:11],
-    )  # fmt: skip
-
-
-def dead_letter_row(letter: DeadLetter) -> Row:
-    """The row of a dead letter that never was an entry."""
-    message, call = letter.message, letter.call
-    rendered = (None,) * len(Call._fields) if call is None else (call.operation.value, *call[1:])
-    return (
-        message.source, message.id, message.key, message.body, _rest_of(message),
-        letter.reason, letter.detail, letter.rule, letter.attempts, letter.died_ms, letter.config,
-        *rendered,
-    )  # fmt: skip
-
-
-def dead_letter_of(row: Row) -> StoredDeadLetter:
-    """The inverse: a row of ``dead_letters``, all columns in their order."""
-    number, source, message_id, key, body, rest, reason, detail, rule, attempts, died_ms, config, operation, *call = row
-    rendered = None if operation is None else Call(Operation(operation), *call)
-    message = message_of(source, message_id, key, body, rest)
-    return StoredDeadLetter(number, DeadLetter(message, reason, detail, rule, rendered, attempts, died_ms, config))

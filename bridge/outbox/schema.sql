@@ -6,13 +6,14 @@
 --           due_ms: when `due` may give the row; NULL: not by time. given: 1 once `due` gave it.
 --           hold: the last verdict (0 none, 1 PARK, 2 RETRY). kind: what the row does to its lane (lanes.py), NULL nothing.
 -- The original message of an entry is in its own row, or once in `originals` where it became several calls.
+-- history: the attempts made (history.py), NULL for none.
 -- body_size: the message's body is these last bytes of the call's body, before its closing brace.
 
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO meta VALUES ('dead', 0), ('later', 0);
+INSERT INTO meta VALUES ('dead', 0), ('later', 0), ('parked', 0), ('blocked', 0);
 
 CREATE TABLE queues (
     number INTEGER PRIMARY KEY,
@@ -50,7 +51,8 @@ CREATE TABLE entries (
     message_key BLOB,
     message_body BLOB,
     body_size INTEGER,
-    message_rest BLOB
+    message_rest BLOB,
+    history BLOB
 );
 
 CREATE TABLE later (
@@ -69,6 +71,7 @@ CREATE TABLE later (
     message_body BLOB,
     body_size INTEGER,
     message_rest BLOB,
+    history BLOB,
     queue INTEGER NOT NULL,
     lane_key TEXT NOT NULL,
     due_ms INTEGER,
@@ -80,6 +83,20 @@ CREATE INDEX later_due ON later (due_ms, seq) WHERE due_ms IS NOT NULL;
 CREATE INDEX later_lane ON later (queue, lane_key, kind, seq) WHERE kind IS NOT NULL;
 CREATE INDEX later_given ON later (seq) WHERE given = 1;
 CREATE INDEX later_arrived ON later (arrived_ms);
+CREATE INDEX later_parked ON later (arrived_ms) WHERE hold = 1 AND given = 0;
+
+-- Rows of `later` that are dead and hold their lanes until somebody has seen to their dead letters.
+CREATE TABLE blocked (
+    seq INTEGER PRIMARY KEY,
+    dead_letter INTEGER NOT NULL UNIQUE
+);
+
+-- What operators want done with dead letters (release, discard); the process that owns the file does it.
+CREATE TABLE wishes (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    dead_letter INTEGER NOT NULL,
+    what TEXT NOT NULL
+);
 
 CREATE TABLE originals (
     number INTEGER PRIMARY KEY,
@@ -133,6 +150,7 @@ CREATE TABLE dead_letters (
     attempts INTEGER NOT NULL,
     died_ms INTEGER NOT NULL,
     config TEXT NOT NULL,
+    history BLOB,
     operation TEXT, -- NULL, and so are those below: no call was rendered
     target TEXT,
     workflow TEXT,

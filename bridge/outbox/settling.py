@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from bridge.call import Policy
+from bridge.outbox import history
 from bridge.outbox.base import Queue, Settlement, Verdict
+from bridge.outbox.dead_rows import Death, body_of, dead_entry_row
 from bridge.outbox.lanes import PARK, RETRY
-from bridge.outbox.rows import ENTRY_SIZE, Death, body_of, dead_entry_row, entries_of, is_shared
+from bridge.outbox.later import PARKED
+from bridge.outbox.rows import ENTRY_SIZE, entries_of, is_shared
 from bridge.outbox.sql import QUERIES
 from bridge.outbox.state import QUEUE_BITS
 
@@ -23,7 +27,8 @@ if TYPE_CHECKING:
     from bridge.outbox.later import Lane, Later
     from bridge.outbox.state import State
 
-_HOLDS = {Verdict.PARK: (1, PARK), Verdict.RETRY: (2, RETRY)}  # the columns hold and kind
+# The columns hold and kind. A dead one holds its lane like a retry, and is never due.
+_HOLDS = {Verdict.PARK: (PARKED, PARK), Verdict.RETRY: (2, RETRY), Verdict.DEAD: (2, RETRY)}
 
 
 class Settling:
@@ -44,6 +49,10 @@ class Settling:
         gone = by_verdict.pop(Verdict.DELIVERED, {})
         if dead:
             self._bury(dead.values())
+            blocking = {seq: s for seq, s in dead.items() if Policy.decode(s.entry.policy).blocks_lane}
+            if blocking:
+                self._put_off(Verdict.DEAD, blocking)
+                dead = {seq: s for seq, s in dead.items() if seq not in blocking}
         if gone and (self._state.renewed or any([settlement[8] for settlement in gone.values()])):  # noqa: C419  faster
             self._note_generations(gone.values())
         if gone or dead:
@@ -78,8 +87,9 @@ class Settling:
     def _delete_later(self, seqs: list[int]) -> None:
         rows = self._connection.execute(QUERIES["delete_later"], (_listed(seqs),)).fetchall()
         self._state.later_changed(-len(rows))
-        self._state.given -= sum(given for _, _, given in rows)
-        self._free((number, lane_key) for number, lane_key, _ in rows)
+        self._state.given -= sum(given for _, _, given, _ in rows)
+        self._state.parked_changed(-sum(hold == PARKED and not given for *_, given, hold in rows))
+        self._free((number, lane_key) for number, lane_key, *_ in rows)
 
     def _free(self, lanes: Iterable[Lane]) -> None:
         self._later.release(dict.fromkeys(lanes), self._clock())
@@ -98,9 +108,13 @@ class Settling:
 
     def _bury(self, settlements: Iterable[Settlement]) -> None:
         """Write the dead letters; the rows are removed with the delivered ones."""
-        letters = [letter for settlement in settlements if (letter := self._dead_letter(settlement)) is not None]
-        self._connection.executemany(QUERIES["insert_dead_letter"], letters)
-        self._state.died(len(letters))
+        found = [(s, letter) for s in settlements if (letter := self._dead_letter(s)) is not None]
+        for settlement, letter in found:
+            number = self._connection.execute(QUERIES["insert_dead_letter"], letter).lastrowid
+            if Policy.decode(settlement.entry.policy).blocks_lane:
+                self._connection.execute(QUERIES["insert_blocked"], (settlement.entry.seq, number))
+                self._state.blocked_changed(1)
+        self._state.died(len(found))
 
     def _dead_letter(self, settlement: Settlement) -> tuple[Any, ...] | None:
         seq = (settlement.entry.seq,)
@@ -111,15 +125,39 @@ class Settling:
         if row is None:
             return None
         [entry] = entries_of([row[:ENTRY_SIZE]], self._state.shapes)
-        number, key, body, body_size, rest = row[ENTRY_SIZE:]
+        number, key, body, body_size, rest, tried = row[ENTRY_SIZE:]
         if number is None:
             original = (key, body_of(entry, body, body_size), rest)
         else:
             original = self._connection.execute(QUERIES["original"], (number,)).fetchone()
         attempts = entry.attempts + settlement.attempted
         return dead_entry_row(
-            entry, original, Death(settlement.reason, settlement.detail, attempts, settlement.settled_ms)
+            entry,
+            original,
+            Death(settlement.reason, settlement.detail, attempts, settlement.settled_ms, _after(tried, settlement)),
         )
+
+    def release(self, dead_letter: int) -> bool:
+        """The dead letter holds its lane no longer; whether it did."""
+        row = self._connection.execute(QUERIES["delete_blocked"], (dead_letter,)).fetchone()
+        if row is None:
+            return False
+        self._state.blocked_changed(-1)
+        self._remove([row[0]])
+        return True
+
+    def discard(self, dead_letter: int) -> bool:
+        """The dead letter is gone, and with it what it held; whether it was there."""
+        self.release(dead_letter)
+        gone = self._connection.execute(QUERIES["delete_dead_letter"], (dead_letter,)).rowcount > 0
+        self._state.died(-gone)
+        return gone
+
+    def fulfil(self) -> None:
+        """Do what operators want."""
+        for dead_letter, what in self._connection.execute(QUERIES["wishes"]).fetchall():
+            (self.discard if what == "discard" else self.release)(dead_letter)
+        self._connection.execute(QUERIES["delete_wishes"])
 
     def _note_generations(self, settlements: Iterable[Settlement]) -> None:
         """Instances under another id than their call's become the newest; a new one under its own id ends that."""
@@ -141,16 +179,32 @@ class Settling:
         listed = (_listed(list(settlements)),)
         ready = self._connection.execute(QUERIES["among_entries"], listed).fetchall()
         waiting = self._connection.execute(QUERIES["among_later"], listed).fetchall()
-        self._connection.executemany(QUERIES["entry_to_later"], [(None, seq) for (seq,) in ready])
-        self._connection.executemany(QUERIES["delete_entry"], ready)
-        for (seq,) in ready:
+        self._connection.executemany(QUERIES["entry_to_later"], [(None, seq) for seq, _ in ready])
+        self._connection.executemany(QUERIES["delete_entry"], [(seq,) for seq, _ in ready])
+        for seq, _ in ready:
             self._state.ready_changed(seq >> QUEUE_BITS, -1)
             self._state.lanes_changed(seq >> QUEUE_BITS)
         self._state.later_changed(len(ready))
-        self._state.given -= sum(row[3] for row in waiting)
-        changes = [(s.attempted, s.at_ms, *_HOLDS[verdict], seq) for seq, s in settlements.items()]
+        self._state.given -= sum(row[4] for row in waiting)
+        parked = len(ready) + len(waiting) if verdict is Verdict.PARK else 0
+        self._state.parked_changed(parked - sum(row[5] == PARKED and not row[4] for row in waiting))
+        known = {row[0]: row[1] for row in (*ready, *waiting)}
+        changes = [
+            (s.attempted, _due_ms(s), *_HOLDS[verdict], _after(known[seq], s), seq)
+            for seq, s in settlements.items()
+            if seq in known
+        ]
         self._connection.executemany(QUERIES["settle_later"], changes)
-        self._free((number, lane_key) for _, number, lane_key, _ in waiting)
+        self._free((number, lane_key) for _, _, number, lane_key, *_ in waiting)
+
+
+def _due_ms(settlement: Settlement) -> int | None:
+    """What is dead and holds its lane is never due."""
+    return None if settlement.verdict is Verdict.DEAD else settlement.at_ms
+
+
+def _after(column: bytes | None, settlement: Settlement) -> bytes | None:
+    return history.stored(history.with_attempt(history.read(column), settlement)) if settlement.attempted else column
 
 
 def _listed(seqs: Sequence[int]) -> bytes:

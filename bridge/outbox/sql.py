@@ -20,7 +20,7 @@ def _named(text: str) -> dict[str, str]:
     return {
         name.strip(): query.strip()
         .replace("{entry}", ENTRY_COLUMNS)
-        .replace("{row}", f"{ENTRY_COLUMNS}, {ORIGINAL_COLUMNS}")
+        .replace("{row}", f"{ENTRY_COLUMNS}, {ORIGINAL_COLUMNS}, history")
         .replace("{insert}", INSERT_COLUMNS)
         for name, _, query in named
     }

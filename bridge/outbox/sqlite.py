@@ -21,7 +21,8 @@ from bridge.outbox.rows import entries_of
 from bridge.outbox.state import EMPTY
 from bridge.outbox.store import Store
 from bridge.outbox.wakeup import Wakeup
-from bridge.outbox.writer import Add, Ask, Job, Settle, Writer, Written
+from bridge.outbox.wishes import Wishes
+from bridge.outbox.writer import Add, Ask, Job, Settle, Writer, Written, add_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -60,6 +61,7 @@ class SqliteOutbox:
         self._running = False  # the writer and the reader are there
         self._writer: Writer
         self._reader: Reader
+        self._wishes: Wishes
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -78,6 +80,7 @@ class SqliteOutbox:
         self._wakeup.tell(gained=True, next_due_ms=self._snapshot.next_due_ms)
         self._writer = Writer(store, path, self._written, count_bytes=self._settings.max_bytes > 0)
         self._writer.start()
+        self._wishes = Wishes(self._reader, self._fulfil)
         self._running = True
 
     def _open_store(self) -> Store:
@@ -100,6 +103,7 @@ class SqliteOutbox:
         if running:
             self._failure = self._failure or OutboxError("the outbox is closed")
             self._write_committed()
+            self._wishes.stop()
             await self._writer.stop()
             self._reader.close()
         self._room.set()
@@ -118,6 +122,9 @@ class SqliteOutbox:
         self._submit(job)
         result: T = await asyncio.shield(job.done)
         return result
+
+    def _fulfil(self) -> None:
+        self._writer.submit(Ask(asyncio.get_running_loop().create_future(), lambda store: store.settling.fulfil()))
 
     def _written(self, written: Written) -> None:
         """One transaction is on disk, or never will be."""
@@ -153,14 +160,11 @@ class SqliteOutbox:
             while not self._has_room():
                 self._room.clear()
                 await self._room.wait()
-        size = sum([len(call[5]) + len(message[5] or b"") for message, call in intake.calls])
-        size += sum([len(letter.message.body or b"") for letter in intake.dead])
-        entries = max(1, len(intake.calls) + len(intake.dead))  # one of positions alone is work for the disk, too
-        job = Add(asyncio.get_running_loop().create_future(), intake, entries, size)
+        job = add_job(asyncio.get_running_loop().create_future(), intake)
         self._submit(job)
         self._queued_adds += 1
-        self._queued_entries += entries
-        self._queued_bytes += size
+        self._queued_entries += job.entries
+        self._queued_bytes += job.size
         return FutureReceipt(job.done)
 
     def _has_room(self) -> bool:
@@ -238,7 +242,7 @@ class SqliteOutbox:
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """See Outbox."""
         job = Settle(asyncio.get_running_loop().create_future(), settlements)
-        holding = [s[0][0] >> 44 for s in settlements if s[1] is Verdict.RETRY or s[1] is Verdict.PARK]
+        holding = [s[0][0] >> 44 for s in settlements if s[1] is not Verdict.DELIVERED]
         self._submit(job)
         if holding:
             self._unsettled.update(holding)
@@ -264,8 +268,7 @@ class SqliteOutbox:
 
     def depth(self) -> Depth:
         """See Outbox."""
-        snapshot = self._snapshot
-        return Depth(snapshot.ready, snapshot.later, snapshot.dead, snapshot.oldest_ms)
+        return self._snapshot.depth()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -9,7 +9,7 @@ from collections import Counter
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridge.outbox.base import Queue
+from bridge.outbox.base import Depth, Queue
 from bridge.outbox.shapes import Shapes
 from bridge.outbox.sql import QUERIES
 
@@ -36,13 +36,21 @@ class Snapshot(NamedTuple):
     ready: int
     later: int
     dead: int
+    parked: int
+    oldest_parked_ms: int  # arrival of the oldest parked entry; 0 when there is none
+    blocked: int  # lanes that a dead letter holds
     bytes_used: int  # 0 unless it is asked for
     renewed: frozenset[Queue]  # workflows of which some instance has a newer one under another id
     gained: bool  # entries became ready by this transaction
     oldest_ms: int  # arrival of the oldest entry; 0 when there is none
 
+    def depth(self) -> Depth:
+        """How much is waiting. What blocks a lane is dead already."""
+        later = self.later - self.blocked
+        return Depth(self.ready, later, self.dead, self.oldest_ms, self.parked, self.oldest_parked_ms, self.blocked)
 
-EMPTY = Snapshot({}, {}, (), frozenset(), None, 0, 0, 0, 0, frozenset(), gained=False, oldest_ms=0)
+
+EMPTY = Snapshot({}, {}, (), frozenset(), None, 0, 0, 0, 0, 0, 0, 0, frozenset(), gained=False, oldest_ms=0)
 
 
 class _QueueState:
@@ -152,6 +160,19 @@ class State:
         """So many more, or fewer, rows lie in ``later``."""
         self._meta["later"] += by
 
+    def reopened(self) -> None:
+        """Nothing is given any more."""
+        self.given = 0
+        self._meta["parked"] = self._one("parked") or 0
+
+    def parked_changed(self, by: int) -> None:
+        """So many more, or fewer, entries are parked and not given."""
+        self._meta["parked"] += by
+
+    def blocked_changed(self, by: int) -> None:
+        """So many more, or fewer, lanes are blocked by dead letters."""
+        self._meta["blocked"] += by
+
     def died(self, many: int) -> None:
         """So many dead letters were written."""
         self._meta["dead"] += many
@@ -199,6 +220,9 @@ class State:
             ready=sum(queue.ready for queue in self._queues.values()) + self.given,
             later=self.rows_later - self.given,
             dead=self._meta["dead"],
+            parked=self._meta["parked"],
+            oldest_parked_ms=self._one("oldest_parked") or 0 if self._meta["parked"] else 0,
+            blocked=self._meta["blocked"],
             bytes_used=self._bytes_used() if count_bytes else 0,
             renewed=self.renewed,
             gained=gained,

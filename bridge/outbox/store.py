@@ -12,8 +12,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from bridge.message import Position, Stored
+from bridge.outbox.dead_rows import dead_letter_row
 from bridge.outbox.later import Later, Page
-from bridge.outbox.rows import dead_letter_row, intake_rows
+from bridge.outbox.rows import intake_rows
 from bridge.outbox.seen import SeenIds
 from bridge.outbox.settling import Settling
 from bridge.outbox.sql import INSERT_ENTRIES, INSERT_ENTRY, INSERTED_AT_ONCE, QUERIES
@@ -81,6 +82,8 @@ class Store:
     def reopen(self) -> None:
         """After a restart nothing is in flight: what had been given waits to be given again."""
         self._connection.execute(QUERIES["reopen_given"])
+        self.state.reopened()
+        self.settling.fulfil()
 
     def close(self) -> None:
         """Close the file."""

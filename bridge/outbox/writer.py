@@ -44,6 +44,14 @@ class Add(NamedTuple):
     size: int  # bytes
 
 
+def add_job(done: asyncio.Future[Any], intake: Intake) -> Add:
+    """A batch to store, and what it weighs."""
+    size = sum([len(call[5]) + len(message[5] or b"") for message, call in intake.calls])
+    size += sum([len(letter.message.body or b"") for letter in intake.dead])
+    entries = max(1, len(intake.calls) + len(intake.dead))  # one of positions alone is work for the disk, too
+    return Add(done, intake, entries, size)
+
+
 class Settle(NamedTuple):
     """Verdicts to apply."""
 

@@ -15,7 +15,7 @@ from bridge.recorded import epoch_ms
 from bridge.rehearsal.words import PRIORITIES
 from bridge.routing.comparison import rule_of
 from bridge.routing.metadata import KEY
-from bridge.routing.settings import parse_duration
+from bridge.routing.words import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

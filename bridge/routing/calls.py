@@ -70,6 +70,7 @@ def _order(rule: RuleSettings, target: str, blueprint: Blueprint, changes: dict[
         rule.name,
         give_up_after_seconds=rule.give_up_after.total_seconds(),
         max_attempts=rule.max_attempts or 0,
+        blocks_lane=rule.on_dead == "block",
         config=blueprint.config,
     )._replace(**changes)
     return _Order(target, policy.encode(), _PRIORITIES[rule.priority], _lane(rule, blueprint), _due(rule, blueprint))
@@ -78,6 +79,8 @@ def _order(rule: RuleSettings, target: str, blueprint: Blueprint, changes: dict[
 def _lane(rule: RuleSettings, blueprint: Blueprint) -> Callable[..., str] | None:
     if rule.lane is None:
         return None
+    if rule.lane == "none":
+        return lambda message, _body, _item, index: f"\x01{message.id}#{index}#{rule.name}"
     function = blueprint.expression("lane", rule.lane)
     return lambda message, body, item, index: to_string(function(message, body, item, index))
 

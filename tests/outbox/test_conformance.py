@@ -10,7 +10,7 @@ import pytest
 from bridge.call import HIGH, Operation, Policy
 from bridge.errors import OutboxError
 from bridge.message import Message, Position, Stored
-from bridge.outbox.base import DeadLetter, Depth, Entry, Queue, Verdict
+from bridge.outbox.base import Attempt, DeadLetter, Depth, Entry, Queue, Verdict
 from tests.outbox.subjects import ORDERS, POLICY, START_MS, Subject, call, create, event, ids, intake_of, message, soon
 
 DELIVERED, RETRY, PARK, DEAD = Verdict.DELIVERED, Verdict.RETRY, Verdict.PARK, Verdict.DEAD
@@ -75,7 +75,7 @@ async def test_depth_counts_every_change(subject: Subject) -> None:
     await subject.settle(PARK, entries[3], at_ms=START_MS + 5)
     await subject.settle(DEAD, entries[4], reason="rejected")
     dead = 1 if subject.durable else 0
-    assert subject.outbox.depth() == Depth(1, 3, dead, START_MS)
+    assert subject.outbox.depth() == Depth(1, 3, dead, START_MS, parked=1, oldest_parked_ms=START_MS)
     subject.clock.now_ms += 5
     assert len(await subject.due()) == 2
     assert subject.outbox.depth() == Depth(3, 1, dead, START_MS)
@@ -318,7 +318,14 @@ async def test_a_dead_letter_has_its_whole_original(subject: Subject, original: 
         await subject.settle(RETRY, entry, at_ms=START_MS)
         [entry] = await subject.due()
     await subject.settle(DEAD, entry, reason="rejected", detail="no such field")
-    expected = DeadLetter(original, "rejected", "no such field", "order-created", sent, 3, START_MS, "0123456789ab")
+    tried = [
+        Attempt(START_MS, "", 0, ""),
+        Attempt(START_MS, "", 0, ""),
+        Attempt(START_MS, "rejected", 0, "no such field"),
+    ]
+    expected = DeadLetter(
+        original, "rejected", "no such field", "order-created", sent, 3, START_MS, "0123456789ab", tuple(tried)
+    )
     assert subject.dead_letters() == [expected]
     assert [type(value) for _, value in subject.dead_letters()[0].message.headers] == [
         type(value) for _, value in original.headers

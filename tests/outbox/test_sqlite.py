@@ -41,7 +41,7 @@ async def test_everything_survives_a_restart(sqlite: Subject) -> None:
     await sqlite.outbox.committed("orders", {"t/0": 4})
     before = sqlite.outbox.depth()
     await sqlite.reopen()
-    assert sqlite.outbox.depth() == before == Depth(2, 3, 1, START_MS)
+    assert sqlite.outbox.depth() == before == Depth(2, 3, 1, START_MS, parked=1, oldest_parked_ms=START_MS)
     assert await sqlite.pending() == entries[4:]
     assert await soon(sqlite.outbox.stored("orders", ["t/0"])) == {"t/0": Stored(Position(6, START_MS), 4)}
     sqlite.clock.now_ms += 9

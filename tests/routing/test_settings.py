@@ -11,13 +11,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from bridge.call import IfMissing
-from bridge.routing.settings import (
-    Duration,
-    RuleSettings,
-    format_duration,
-    parse_duration,
-    parse_missing,
-)
+from bridge.routing.settings import RuleSettings
+from bridge.routing.words import Duration, format_duration, parse_duration, parse_missing
 
 if TYPE_CHECKING:
     from bridge.routing.values import Value
