@@ -22,6 +22,7 @@ TAKEN_OVER = frozenset(
     {"vars", "log", "shutdown", "reload", "shadow"}
 )  # sections that may change while the bridge runs
 UNUSED = frozenset({"tests"})  # sections that a running bridge does not look at
+NAMES_SHOWN = 50
 RESTART = "cannot change while the bridge runs: put the old value back, or restart the bridge"
 
 
@@ -41,7 +42,7 @@ class Plan(NamedTuple):
 
     @property
     def changes(self) -> Mapping[str, Sequence[str]]:
-        """What a log line says of it: the parts that are not empty."""
+        """What a log line says of it: the parts that are not empty, of each the first names."""
         named = {
             "sources_started": self.start,
             "sources_restarted": self.restart,
@@ -53,7 +54,12 @@ class Plan(NamedTuple):
             "rules_changed": self.rules_changed,
             "others": self.others,
         }
-        return {name: list(names) for name, names in named.items() if names}
+        return {name: _shown(names) for name, names in named.items() if names}
+
+
+def _shown(names: Sequence[str]) -> Sequence[str]:
+    left_out = len(names) - NAMES_SHOWN
+    return list(names) if left_out <= 0 else [*names[:NAMES_SHOWN], f"and {left_out} more"]
 
 
 def plan_for(old: Config, new: Config) -> Plan:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bridge.document import Files
     from bridge.metrics import Metrics
     from bridge.reload.generation import Generation
-    from bridge.reload.live import Live, Prepared
+    from bridge.reload.live import Live
     from bridge.reload.plan import Plan
 
 log = structlog.get_logger(__name__)
@@ -83,12 +83,12 @@ class Reloader:
 
     async def _reload(self) -> None:
         try:
-            config = await asyncio.to_thread(_load, self._files)
-            prepared = self._prepare(config)
+            # In a thread, so that messages flow meanwhile; only what must happen at once happens in the loop.
+            config, plan = await asyncio.to_thread(_load, self._files, self._generation.config)
+            prepared = self._live.prepare(config, plan)
         except ConfigError as error:
             self._failed(error.problems)
             return
-        plan = prepared.plan
         self._wrong = frozenset()
         self._metrics.config_read("loaded" if plan.changes else "unchanged", self._now_ms())
         if not plan.changes:
@@ -99,12 +99,6 @@ class Reloader:
         await self._live.change(prepared)
         del prepared
         gc.collect()  # compiled rules hold each other, and the collector looks seldom
-
-    def _prepare(self, config: Config) -> Prepared:
-        plan = plan_for(self._generation.config, config)
-        if plan.refused:
-            raise ConfigError(plan.refused)
-        return self._live.prepare(config, plan)
 
     def _failed(self, problems: Sequence[Problem]) -> None:
         self._wrong = frozenset(problem.file for problem in problems if problem.file)
@@ -121,15 +115,20 @@ class Reloader:
         log.info("config_reloaded", generation=generation.number, digest=generation.digest, changes=plan.changes)
 
 
-def _load(files: Files) -> Config:
-    """Load and check everything; raises ConfigError. Whatever else goes wrong must not end the bridge that runs."""
+def _load(files: Files, old: Config) -> tuple[Config, Plan]:
+    """Load, check everything, compare with what is in use.
+
+    Raises ConfigError; whatever else goes wrong must not end the bridge that runs.
+    """
     try:
         config = load_config(files.path)
-        config.digest()
         logs.redact.add(secrets_of(config))
+        plan = plan_for(old, config)
     except ConfigError:
         raise
     except Exception as error:
         log.exception("config_not_loaded")
         raise ConfigError([Problem("", f"a defect of the bridge: {error!r}", str(files.path))]) from error
-    return config
+    if plan.refused:
+        raise ConfigError(plan.refused)
+    return config, plan

@@ -112,3 +112,12 @@ def test_every_source_is_accounted_for(before: dict[str, str], after: dict[str, 
     assert {name: before[name] for name in untouched} == {name: after[name] for name in untouched}
     assert all(before[name] != after[name] for name in found.restart)
     assert not {*found.start} & {*found.restart}
+
+
+def test_a_line_of_the_log_stays_readable() -> None:
+    """However many rules have changed."""
+    shown = plan(rules=[rule(f"r{number}") for number in range(1_000)]).changes
+    assert shown["rules_removed"] == ["one", "two"]
+    assert shown["rules_added"][:2] == ["r0", "r1"]
+    assert shown["rules_added"][-1] == "and 950 more"
+    assert len(shown["rules_added"]) == 51

@@ -1,0 +1,135 @@
+"""Targets change while calls are sent, with the real outbox and an emulator for each side."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from bridge.config import Config
+from bridge.dispatch.batching import Kind, Request
+from bridge.dispatch.dispatcher import Clock
+from bridge.dispatch.sending import Done, Sender
+from bridge.emulator.server import Emulator
+from bridge.metrics import Metrics
+from bridge.outbox.settings import SqliteSettings
+from bridge.outbox.sqlite import SqliteOutbox
+from bridge.parts import Shared
+from bridge.reload.live import Live
+from bridge.reload.plan import plan_for
+from tests.dispatch.entries import entry
+from tests.outbox.subjects import create, intake_of
+from tests.services.ports import free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+SECONDS = 10.0
+
+
+def config(**targets: Emulator) -> Config:
+    (port,) = free_ports(1)  # nobody listens there: no source is ever opened
+    source = {"type": "kafka", "bootstrap_servers": [f"127.0.0.1:{port}"], "topics": ["t"], "group_id": "g"}
+    rule = {"name": "r", "create": {"workflow": "fulfil-order", "target": next(iter(targets))}}
+    made: dict[str, Any] = {
+        name: {"account_id": emulator.account_id, "base_url": emulator.base_url, "api_token": emulator.token}
+        for name, emulator in targets.items()
+    }
+    return Config.model_validate({"targets": made, "sources": {"orders": source}, "rules": [rule]})
+
+
+class Stage:
+    """A running second half, and the configuration it has."""
+
+    def __init__(self, folder: Path, first: Config) -> None:
+        self.outbox = SqliteOutbox(SqliteSettings(path=folder / "outbox.db"), clock=lambda: 1_800_000_000_000)
+        clock = Clock(lambda: 1_800_000_000_000, lambda: 0.5)
+        self.live = Live(first, Shared(self.outbox, Metrics(), clock, time.monotonic))
+        self.config = first
+        self.numbers = iter(range(1_000))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        await self.outbox.open()
+        async with asyncio.TaskGroup() as tasks:
+            self.live.start(tasks)
+            sending = tasks.create_task(self.live.dispatcher.run())
+            yield
+            self.live.sources.stop_all()
+            self.live.dispatcher.stop()
+            await asyncio.wait([sending])
+        await self.outbox.close()
+        await asyncio.wait_for(self.live.close(), SECONDS)
+
+    async def change(self, new: Config) -> None:
+        new = new.model_copy(update={"sources": self.config.sources})
+        await self.live.change(self.live.prepare(new, plan_for(self.config, new)))
+        self.config = new
+
+    async def arrives(self, emulator: Emulator, target: str = "main") -> None:
+        """A call that is stored now is made there."""
+        name = f"i{next(self.numbers)}"
+        body = b'{"instance_id":"%s"}' % name.encode()
+        await self.outbox.add(intake_of(create(int(name[1:]), name, target=target, body=body)))
+        async with asyncio.timeout(SECONDS):
+            while not any(name in record.created for record in emulator.journal.records):
+                await asyncio.sleep(0.002)
+
+
+async def test_a_target_that_changed_is_called_at_its_new_place(tmp_path: Path) -> None:
+    """Calls stored before and after go on; the old connections are closed when their requests have ended."""
+    async with Emulator() as here, Emulator() as there:
+        stage = Stage(tmp_path, config(main=here))
+        async with stage.running():
+            await stage.arrives(here)
+            old = stage.live._lines["main"].sender
+            await stage.change(config(main=there))
+            await stage.arrives(there)
+            assert stage.live._lines["main"].sender is not old
+            await stage.change(config(main=here))
+            await stage.arrives(here)
+
+
+async def test_a_target_that_is_gone_is_still_called_for_what_waits(tmp_path: Path) -> None:
+    """And one that is new is called at once."""
+    async with Emulator() as here, Emulator() as there:
+        stage = Stage(tmp_path, config(main=here))
+        async with stage.running():
+            await stage.change(config(other=there))
+            await stage.arrives(there, "other")
+            await stage.arrives(here, "main")
+
+
+class SlowClient:
+    """Answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.answer = asyncio.Event()
+        self.closed = False
+
+    async def create(self, _workflow: str, _body: bytes) -> None:
+        self.asked.set()
+        await self.answer.wait()
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def test_connections_stay_until_their_requests_are_answered() -> None:
+    """Cutting one off would leave it unknown whether the call was made."""
+    client = SlowClient()
+    sender = Sender(client, Metrics(), time.monotonic)  # type: ignore[arg-type]  # what it asks of it
+    one = entry(1)
+    sending = asyncio.create_task(sender.send(Request(Kind.CREATES, one.queue, [one])))
+    await client.asked.wait()
+    closing = asyncio.create_task(sender.close())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not client.closed
+    client.answer.set()
+    await asyncio.wait_for(closing, SECONDS)
+    assert client.closed
+    assert await sending == [(one, Done("created"))]
