@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config import load_config
+from bridge.config import examine
 
 FILES = sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
 EXAMPLES = [file for file in FILES if not file.name.endswith(".test.yaml")]
@@ -18,7 +18,7 @@ FOLDERS = {"/run/secrets": "secrets", "/var/lib/workflow-bridge": "state"}
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
 def test_every_example_loads(file: Path, tmp_path: Path) -> None:
-    """Whole, rules compiled; only the secrets and folders of another machine are given from here."""
+    """Whole, rules compiled, without a warning; only the secrets and folders of another machine are given from here."""
     text = file.read_text()
     for there, here in FOLDERS.items():
         text = text.replace(there, str(tmp_path / here))
@@ -26,9 +26,11 @@ def test_every_example_loads(file: Path, tmp_path: Path) -> None:
         Path(secret).parent.mkdir(parents=True, exist_ok=True)
         Path(secret).write_text("amqp://user:password@localhost/")
     (tmp_path / file.name).write_text(text)
-    config = load_config(tmp_path / file.name, ELSEWHERE.get(file.name, {}))
-    assert config.rules
-    assert config.sources
+    found = examine(tmp_path / file.name, ELSEWHERE.get(file.name, {}))
+    assert (found.problems, found.warnings) == ([], [])
+    assert found.config is not None
+    assert found.config.rules
+    assert found.config.sources
 
 
 def test_examples_ask_editors_for_the_schema() -> None:

@@ -267,6 +267,8 @@ def test_two_rules_that_create_the_same_instance_of_one_message_are_named() -> N
     assert findings({"when": "body.a == 1", "create": ORDER}, {"when": "body.b == 1", "create": ORDER}) == []
     (found,) = findings({"when": "body.a == 1", "create": ORDER}, {"when": "body.a == 1", "create": {**ORDER}})
     assert "one is enough" in found
+    again = {**other, "if_exists": "restart"}
+    assert findings({"when": "body.a == 1", "create": ORDER}, {"when": "body.b == 1", "create": again}) == []
     last = {"when": "body.b == 1", "create": other}
     assert findings({"when": "body.a == 1", "create": ORDER, "final": True}, last) == []
     assert findings({"create": ORDER, "from": "orders"}, {"create": other, "from": "payments"}) == []

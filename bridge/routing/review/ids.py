@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from bridge.call import IfExists
 from bridge.routing.review.trees import below, place_of, shape, written
 from bridge.routing.syntax import Apply, Name, parts_of
 from bridge.routing.template import constant_text, pieces_of
@@ -45,7 +46,7 @@ def repeated(looks: Sequence[Look]) -> Iterator[Problem]:
     """One id for all elements of a ``for_each``."""
     for look in looks:
         create, elements = look.settings.create, look.settings.for_each
-        if create is None or create.id is None or elements is None:
+        if create is None or create.id is None or elements is None or not starts_once(look):
             continue
         names = {
             node.name
@@ -57,6 +58,12 @@ def repeated(looks: Sequence[Look]) -> Iterator[Problem]:
         if not names & {"item", "index"}:
             what = f"every element of {elements} gets the same id, and only the first create starts an instance"
             yield look.finding("create.id", f"{what}; put item or index into it, such as {create.id}-${{index}}")
+
+
+def starts_once(look: Look) -> bool:
+    """Whether a second create of an id does nothing; where it does something, the rule says so with if_exists."""
+    create = look.settings.create
+    return create is not None and create.if_exists in {IfExists.SKIP, IfExists.FAIL}
 
 
 def _never_legal(pieces: Sequence[str | Node]) -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from bridge.routing.review.conditions import exclusive, implied
-from bridge.routing.review.ids import same_text, skeleton
+from bridge.routing.review.ids import same_text, skeleton, starts_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,14 +43,19 @@ def _between(first: Look, second: Look) -> str:
     """What two rules do to each other; "" where they never fire for one message, or may well do."""
     if first.settings.final or not _may_meet(first, second):
         return ""
-    if second.word != "create":
-        return _twice(first) if _same_instance(first, second) and _meet(first, second) else ""
+    if second.word == "create":
+        return _creates(first, second) if starts_once(second) else ""
+    return _twice(first) if _same_instance(first, second) and _meet(first, second) else ""
+
+
+def _creates(first: Look, second: Look) -> str:
     if not _same_instance(first, second):
         return _collision(first)
+    always = _meet(first, second)
     if not _does_the_same(first, second):
-        how = "fires for the same messages" if _meet(first, second) else "may fire for the same messages"
+        how = "fires for the same messages" if always else "may fire for the same messages"
         return f"{first.called} {how} and creates the same instance: only the first create starts it; {_APART}"
-    if _meet(first, second):
+    if always:
         return f"{first.called} creates the same instance with the same params for the same messages; one is enough"
     return ""
 
