@@ -62,5 +62,5 @@ def _digest(file: Path) -> str:
     try:
         with file.open("rb") as opened:
             return hashlib.sha256(opened.read(MAX_BYTES + 1)).hexdigest()
-    except OSError:
+    except (OSError, ValueError):  # also for what cannot be a name at all
         return ""

@@ -60,7 +60,7 @@ def matching(folder: Path, pattern: str) -> list[Path]:
     absolute = Path(pattern).is_absolute()
     try:
         return sorted(Path("/").glob(pattern.lstrip("/")) if absolute else folder.glob(pattern)) if pattern else []
-    except ValueError:  # such as "**.yaml"
+    except (ValueError, OSError, RecursionError):  # such as "**.yaml", or a name that is too long
         return []
 
 

@@ -62,7 +62,8 @@ class Live:
         ending = (*plan.stop, *plan.restart)
         self._connect(prepared.lines, self._tasks)
         self.sources.stop(ending)
-        self.sources.swap(lambda name, old: parts.renewed(old, config, name), set(config.sources) - set(ending))
+        staying = config.sources.keys() - {*plan.start, *ending}
+        self.sources.swap(lambda name, old: parts.renewed(old, config, name), staying)
         await self.sources.ended(ending, config.shutdown.grace_seconds)
         self.sources.start(prepared.supervisors, self._tasks)
 

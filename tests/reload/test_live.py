@@ -63,8 +63,10 @@ class Stage:
         await self.outbox.close()
         await asyncio.wait_for(self.live.close(), SECONDS)
 
-    async def change(self, new: Config) -> None:
-        new = new.model_copy(update={"sources": self.config.sources})
+    async def change(self, new: Config, *sources: str) -> None:
+        """Take it over, with these sources; without any, with those of before."""
+        (known, *_) = self.config.sources.values()
+        new = new.model_copy(update={"sources": dict.fromkeys(sources or self.config.sources, known)})
         await self.live.change(self.live.prepare(new, plan_for(self.config, new)))
         self.config = new
 
@@ -100,6 +102,21 @@ async def test_a_target_that_is_gone_is_still_called_for_what_waits(tmp_path: Pa
             await stage.change(config(other=there))
             await stage.arrives(there, "other")
             await stage.arrives(here, "main")
+
+
+async def test_sources_come_and_go(tmp_path: Path) -> None:
+    """One that is new begins, one that is gone ends, and one that stays is the same as before with the new rules."""
+    async with Emulator() as here:
+        stage = Stage(tmp_path, config(main=here))
+        async with stage.running():
+            running = stage.live.sources._running
+            kept = running["orders"].supervisor
+            await stage.change(config(main=here), "orders", "more")
+            assert set(running) == {"orders", "more"}
+            assert running["orders"].supervisor is kept
+            assert kept.current.translation.config == stage.config.digest()
+            await stage.change(config(main=here), "more")
+            assert set(running) == {"more"}
 
 
 class SlowClient:

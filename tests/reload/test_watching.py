@@ -113,3 +113,10 @@ def test_further_files_count_while_they_are_named(folder: Path) -> None:
     (folder / "shadow.yaml").write_text("rules: []\n")
     assert files.look([more])[more] != ""
     assert more not in files.look()
+
+
+@pytest.mark.parametrize("name", ['"\\0"', '"**.yaml"', "x" * 5_000, "/", "[", "../" * 2_000])
+def test_whatever_a_file_names_it_can_be_looked_at(folder: Path, name: str) -> None:
+    """A name that no file can have ends no running bridge."""
+    (folder / "bridge.yaml").write_text(f"include: {name}\nshadow: {name}\n")
+    assert str(folder / "bridge.yaml") in Files(folder / "bridge.yaml", ("shadow",)).look()
