@@ -271,7 +271,7 @@ class Dispatcher:
     def _moment(self, request: Request) -> Moment:
         now_ms = self._clock.now_ms()
         going_ms = max(self._started_ms, self._holding.going_since_ms(request, now_ms))
-        return Moment(now_ms, going_ms, self._clock.random)
+        return Moment(now_ms, going_ms, self._clock.random, lambda: self._outbox.depth().parked)
 
     async def _unpark(self, request: Request, settlements: Sequence[Settlement]) -> None:
         """Wake what waits for instances that now exist."""
