@@ -2,6 +2,7 @@
 
 from bridge.decoding.base import Decoded, Decoder
 from bridge.decoding.decoder import decoder
+from bridge.decoding.fields import Fields, known_fields
 from bridge.decoding.settings import Decode, DecodingSettings
 
-__all__ = ["Decode", "Decoded", "Decoder", "DecodingSettings", "decoder"]
+__all__ = ["Decode", "Decoded", "Decoder", "DecodingSettings", "Fields", "decoder", "known_fields"]

@@ -59,12 +59,18 @@ def _of_registry(settings: DecodingSettings, seconds: Callable[[], float]) -> De
 def _of_file(settings: DecodingSettings, file: Path) -> Callable[[bytes | None], object]:
     codec, content = load_codec(settings.decode), read_schema(file)
     try:
+        if settings.decode is Decode.PROTOBUF:
+            return _or_none(codec.compile_file(content, settings.message))
+        text = content.decode(errors="replace")
         if settings.decode is Decode.AVRO:
-            read = codec.compile_avro(content.decode(errors="replace"))
-        else:
-            read = codec.compile_file(content, settings.message)
+            return _or_none(codec.compile_avro(text))
+        read: Callable[[bytes | None], object] = codec.compile_json(text)
     except Undecodable as error:
         raise ConfigError([Problem("schema_file", f"{file}: {error}")]) from None
+    return read
+
+
+def _or_none(read: Callable[[bytes], object]) -> Callable[[bytes | None], object]:
     return lambda body: None if body is None else read(body)
 
 
@@ -80,12 +86,13 @@ def read_schema(file: Path) -> bytes:
     return content
 
 
-def load_codec(decode: Decode) -> Any:  # noqa: ANN401  a module
-    """The module of a codec whose packages may be missing. Raises ConfigError."""
+def load_codec(decode: str) -> Any:  # noqa: ANN401  a module
+    """The module behind a codec's schemas, whose packages may be missing. Raises ConfigError."""
+    module, extra = ("json_schema", "jsonschema") if decode == Decode.JSON else (decode, decode)
     try:
-        return import_module(f"bridge.decoding.{decode}")
+        return import_module(f"bridge.decoding.{module}")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("bridge"):
             raise
-        what = f"{decode} needs the package {error.name}: pip install 'workflow-bridge[{decode}]'"
+        what = f"{extra} needs the package {error.name}: pip install 'workflow-bridge[{extra}]'"
         raise ConfigError([Problem("decode", what)]) from error

@@ -24,6 +24,7 @@ class Decode(StrEnum):
 
 
 BINARY = (Decode.AVRO, Decode.PROTOBUF)
+_ALLOWED = {"registry": BINARY, "schema_file": (*BINARY, Decode.JSON), "message": (Decode.PROTOBUF,)}
 
 
 class RegistrySettings(BaseModel):
@@ -83,7 +84,8 @@ class DecodingSettings(BaseModel):
     schema_file: Path | None = Field(
         default=None,
         description="For `avro`: the schema of all bodies, which then have no id. For `protobuf` the same, as a "
-        "descriptor set (`protoc --include_imports --descriptor_set_out=FILE`).",
+        "descriptor set (`protoc --include_imports --descriptor_set_out=FILE`). For `json`: a JSON Schema; a body that "
+        "is not as it says becomes a dead letter.",
     )
     message: str | None = Field(
         default=None,
@@ -95,9 +97,9 @@ class DecodingSettings(BaseModel):
     @classmethod
     def _belongs_to_the_codec(cls, value: object, info: ValidationInfo) -> object:
         decode = info.data.get("decode")
-        allowed = (Decode.PROTOBUF,) if info.field_name == "message" else BINARY
+        allowed = _ALLOWED[info.field_name or ""]
         if value is not None and decode is not None and decode not in allowed:
-            raise ValueError(f"has no meaning with decode: {decode}; it is for {' and '.join(allowed)}")
+            raise ValueError(f"has no meaning with decode: {decode}; it is for {', '.join(allowed)}")
         return value
 
     @model_validator(mode="after")

@@ -30,6 +30,7 @@ def problems(settings: dict[str, Any]) -> list[tuple[str, str]]:
     [
         {},
         {"decode": "cloudevents"},
+        {"schema_file": "order.schema.json"},
         {"decode": "avro", "registry": REGISTRY},
         {"decode": "avro", "schema_file": "a.avsc"},
         {"decode": "protobuf", "registry": {**REGISTRY, "auth_file": "a", "auth": "bearer", "ca_file": "c"}},
@@ -47,7 +48,7 @@ def test_what_makes_sense(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("settings", "path", "why"),
     [
-        ({"registry": REGISTRY}, "registry", "no meaning with decode: json; it is for avro and protobuf"),
+        ({"registry": REGISTRY}, "registry", "no meaning with decode: json; it is for avro, protobuf"),
         ({"decode": "text", "schema_file": "a"}, "schema_file", "no meaning with decode: text"),
         ({"decode": "avro", "schema_file": "a", "message": "A"}, "message", "with decode: avro; it is for protobuf"),
         ({"decode": "avro"}, "", "needs one of registry and schema_file"),
