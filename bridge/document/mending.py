@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BLOCK = re.compile(r"\s*(?:- +)*(?P<key>[\w.-]+)\s*:\s+(?P<value>\S.*?)\s*\Z")
-_FLOW_KEY = re.compile(r"\s*(?P<key>[\w.-]+)\s*:\s+")
+_FLOW_KEY = re.compile(r"""\s*(?P<key>[\w.-]+|"[^"]*"|'[^']*')\s*:\s+""")
 _ITEM = re.compile(r"\s*(?:- +)+(?=\{)")
 _ENDS = re.compile(r"\s*(?:[,}\]]|#|\Z)")  # what may follow a quoted value in braces
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
@@ -91,28 +91,51 @@ def _spans(line: str) -> Iterator[Span]:
     block = _BLOCK.match(line)
     if block is None or line.rstrip().endswith(","):
         yield from _in_braces(line, 0)  # braces that were opened on a line before
-    elif block["value"][0] == "{" and _FLOW_KEY.match(block["value"], 1):
+    elif block["value"][0] == "{" and _FLOW_KEY.match(block["value"], 1) and _is_all(block["value"]):
         yield from _in_braces(line, block.start("value") + 1)
     else:
         yield Span(block["key"], block.start("value"), block.end("value"))
 
 
 def _in_braces(line: str, place: int) -> Iterator[Span]:
-    """The values of the names in a line, from a place inside braces on; braces in braces are gone through too."""
+    """The values of the names in a line, from a place inside braces on; braces and lists in them are gone through."""
     while found := _FLOW_KEY.match(line, place):
         start = found.end()
         if line[start : start + 1] == "{" and _FLOW_KEY.match(line, start + 1):
             place = start + 1
             continue
         end = _end(line, start)
-        if line[start:end].strip():
-            yield Span(found["key"], start, start + len(line[start:end].rstrip()))
+        yield from _values(line, found["key"].strip("\"'"), start, end)
         place = end + len(line[end:]) - len(line[end:].lstrip("}], \t"))
+
+
+def _values(line: str, key: str, start: int, end: int) -> Iterator[Span]:
+    """The value that stands there; the elements of one that is a list."""
+    value = line[start:end].strip()
+    if not value.startswith("[") or not _is_all(value):
+        if value:
+            yield Span(key, start, start + len(line[start:end].rstrip()))
+        return
+    place = start + 1
+    while place < start + len(value) - 1:
+        place += len(line[place:]) - len(line[place:].lstrip(", \t"))
+        until = _end(line, place)
+        if line[place:until].strip() and line[place] not in "[{":
+            yield Span(key, place, place + len(line[place:until].rstrip()))
+        place = max(until, place + 1)
+
+
+def _is_all(value: str) -> bool:
+    """Whether the bracket that a value begins with is closed at its end, or below."""
+    place = _end(value, 1)
+    while value[place : place + 1] == ",":
+        place = _end(value, place + 1)
+    return not value[place + 1 :].strip(" \t,}]") or value[place + 1 :].lstrip().startswith("#")
 
 
 def _end(line: str, start: int) -> int:
     """Where a value in braces ends: at a comma or bracket that is not the value's own."""
-    closing = _quoted_end(line, start) if line[start] in "\"'" else None
+    closing = _quoted_end(line, start) if line[start : start + 1] in {"'", '"'} else None
     if closing is not None:
         return closing
     place, awaited = start, [""]

@@ -177,7 +177,7 @@ rules:
 - {name: a, when: body.a ? b : c, create: {workflow: w, id: "${body["a-b"]}"}}
 - name: b
   create: {workflow: w, id: order-${body.id},
-           params: {x: ${body.x}, y: 1, z: "as it is"}}
+           params: {"x": ${body.x}, y: 1, z: ["as it is", "${body["z"]}"]}}
 - {name: c, when: body.note == "a #b", final: true}
 - {name: d, when: !has(body.x), tags: [a, "b"]}
 - name: e
@@ -190,6 +190,7 @@ rules:
         ("rules[0].create.id", 2): "id: '${body[\"a-b\"]}'",
         ("rules[1].create.id", 4): "id: 'order-${body.id}'",
         ("rules[1].create.params.x", 5): "x: '${body.x}'",
+        ("rules[1].create.params.z", 5): "z: '${body[\"z\"]}'",
         ("rules[2].when", 6): "when: 'body.note == \"a #b\"'",
         ("rules[3].when", 7): "when: '!has(body.x)'",
         ("rules[4].when", 9): "when: 'body.a == \"b\"'",
@@ -201,7 +202,7 @@ rules:
             "create": {
                 "workflow": "w",
                 "id": "order-${body.id}",
-                "params": {"x": "${body.x}", "y": 1, "z": "as it is"},
+                "params": {"x": "${body.x}", "y": 1, "z": ["as it is", '${body["z"]}']},
             },
         },
         {"name": "c", "when": 'body.note == "a #b"', "final": True},
@@ -375,6 +376,27 @@ def test_every_unreadable_file_is_named_at_once(tmp_path: Path) -> None:
     assert [line.split(": ")[0] for line in lines] == ["bridge.yaml:3", "a.yaml:2", "b.yaml:1"]
 
 
+PIECES = [
+    "a: ",
+    "- ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ", ",
+    '"',
+    "'",
+    "b: ",
+    "${body",
+    "(x, y)",
+    " #",
+    " ? ",
+    "!",
+    "\n",
+    '"k": ',
+    "1",
+    "\r",
+]
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 TREES = st.recursive(
     PLAIN,
@@ -398,7 +420,9 @@ def test_what_a_yaml_writer_writes_is_read_back(
     assert document.value == value
 
 
-@given(st.text("ab:-[]{}#&*!|>'\"%@`, \n\t?1.", max_size=60))
+@given(
+    st.text("ab:-[]{}#&*!|>'\"%@`, \n\t?1.$", max_size=60) | st.lists(st.sampled_from(PIECES), max_size=20).map("".join)
+)
 def test_any_text_is_a_document_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     """Nothing but ConfigError comes out."""
     try:
