@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bridge.config.problems import placed
+from bridge.decoding import known_fields
+from bridge.errors import ConfigError
 from bridge.routing.review import Known, looks, review
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
     from bridge.config.model import Config
     from bridge.config.sources import SourceSettings
+    from bridge.decoding import Fields
     from bridge.document import Document, Keys
     from bridge.errors import Problem
     from bridge.routing.settings import RuleSettings
@@ -32,7 +35,15 @@ def warnings(config: Config, document: Document, rules: Mapping[int, RuleSetting
 
 def _known(name: str, source: SourceSettings) -> Known:
     topics = getattr(source, "topics", None) if source.type == "kafka" else None
-    return Known(name, source.type, tuple(topics) if topics else None)
+    return Known(name, source.type, tuple(topics) if topics else None, _fields(source))
+
+
+def _fields(source: SourceSettings) -> Fields | None:
+    """What the source's schema file tells; None where it has none, or one that is a problem of its own."""
+    try:
+        return known_fields(source)
+    except ConfigError:
+        return None
 
 
 def _spellings(document: Document) -> Iterator[Problem]:

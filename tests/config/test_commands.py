@@ -106,6 +106,18 @@ def test_check_warns_of_what_is_right_and_suspicious(folder: Folder) -> None:
     ]
 
 
+def test_check_warns_of_a_field_that_the_schema_file_does_not_have(folder: Folder) -> None:
+    """A mistyped field is named where it stands, with the one that was probably meant; here by a JSON Schema."""
+    schema = {"type": "object", "properties": {"type": {"type": "string"}, "id": {}}, "additionalProperties": False}
+    (folder.path / "order.json").write_text(json.dumps(schema))
+    source = {"sources.orders.schema_file": "order.json", "rules.0.when": "body.typ == 'a'"}
+    folder.load(source)
+    found = json.loads(invoke(check, "-c", "bridge.yaml", "--json").output)
+    assert [(each["path"], each["message"]) for each in found["warnings"]] == [
+        ("rules[0].when", "body.typ is not in the schema of its source: no typ; did you mean type?")
+    ]
+
+
 def test_check_warns_of_the_rules_that_are_right_beside_wrong_ones(folder: Folder) -> None:
     """One look is enough; what is wrong is no reason for warnings of its own, and the numbers are those of the file."""
     (folder.path / "more.yaml").write_text("rules:\n- name: last\n  drop: x\n")
