@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import orjson
+import structlog
 
 from bridge.cloudflare.client import Client
 from bridge.cloudflare.settings import TargetSettings
@@ -279,6 +280,7 @@ def main() -> int:
     parser.add_argument("--lanes", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         api, outbox = run_fast(storm(Path(folder), given.messages, given.lanes, given.seed), SPEED)
