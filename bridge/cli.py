@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from bridge import __version__
+from bridge.commands.backtest import backtest
 from bridge.commands.check import check
 from bridge.commands.dead_letters import dead_letters
 from bridge.commands.demo import demo
@@ -15,6 +16,7 @@ from bridge.commands.eval import eval  # noqa: A004  the command's name
 from bridge.commands.explain import explain
 from bridge.commands.healthcheck import healthcheck
 from bridge.commands.init import init
+from bridge.commands.record import record
 from bridge.commands.run import run
 from bridge.commands.schema import schema
 from bridge.commands.test import run_tests
@@ -27,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
+    backtest,
     check,
     demo,
     emulator,
@@ -34,6 +37,7 @@ for command in (
     explain,
     healthcheck,
     init,
+    record,
     run,
     schema,
 ):

@@ -51,7 +51,7 @@ def explain(  # noqa: PLR0913  the options of a command
     if (message is None) == (offset is None):
         refuse("say which message: a file, or --topic, --partition and --offset")
     try:
-        stage = Stage(read_config(config, os.environ, here=offset is not None).config)
+        stage = Stage(read_config(config, os.environ, here=False).config)
         place = None if offset is None else Place(topic, partition, offset)
         sample = _written(stage, message, source) if place is None else _live(stage, source, place)
         explanation = asyncio.run(_explained(stage, sample))

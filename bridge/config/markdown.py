@@ -37,7 +37,7 @@ Examples: [`kafka.yaml`](kafka.yaml), [`rabbitmq.yaml`](rabbitmq.yaml), [`sideca
 [`demo.yaml`](demo.yaml) (what `make demo` runs).
 
 - **[rules.md](rules.md)** is the guide to rules: actions, templates, expressions, ids, dead letters, with examples.
-- **[testing.md](testing.md)** is about trying rules out: messages as JSON, `explain`, rule tests.
+- **[testing.md](testing.md)** is about trying rules out: `explain`, rule tests, `record`, `backtest`.
 - **[metrics.md](metrics.md)** lists the metrics, the probes and the lines of the log.
 """
 

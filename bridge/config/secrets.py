@@ -44,7 +44,7 @@ def stand_in(value: dict[str, Any]) -> None:
             target |= {"api_token": _NONE}
     for source in _mappings(value.get("sources")):
         if source.get("type") == "rabbitmq" and not {"url", "url_file"} & source.keys():
-            source["url"] = "amqp://localhost"
+            source["url"] = "amqp://no-address-is-given.invalid"  # a name that is never found
         for sasl in _mappings({"sasl": source.get("sasl")}):
             if "username" in sasl and not {"password", "password_file"} & sasl.keys():
                 sasl |= {"password": _NONE}
