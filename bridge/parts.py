@@ -10,7 +10,9 @@ from bridge.cloudflare.client import Client
 from bridge.cloudflare.transport import open_transport
 from bridge.dead_letters.registry import make_dead_letters
 from bridge.decoding.decoder import decoder
-from bridge.dispatch.dispatcher import Clock, Line
+from bridge.dispatch.allowance import Allowance, Notes, numbers
+from bridge.dispatch.gate import Line
+from bridge.dispatch.metered import Metered
 from bridge.dispatch.sending import Sender
 from bridge.intake import Current, Translation
 from bridge.outbox.memory import MemoryOutbox
@@ -23,7 +25,9 @@ from bridge.supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from bridge.cloudflare.settings import TargetSettings
     from bridge.config import Config, SourceSettings
+    from bridge.dispatch.dispatcher import Clock
     from bridge.metrics import Metrics
     from bridge.outbox.base import DeadLetterQueue
     from bridge.routing.settings import RuleSettings
@@ -56,9 +60,20 @@ def lines(config: Config, names: Iterable[str], shared: Shared) -> Mapping[str, 
     made = {}
     for name in names:
         target = config.targets[name]
-        sender = Sender(Client(target, open_transport(target)), shared.metrics, shared.seconds)
-        made[name] = Line(sender, target.concurrency)
+        allowance = _allowance(name, target, shared)
+        client = Client(target, Metered(open_transport(target), allowance))
+        made[name] = Line(Sender(client, shared.metrics, shared.seconds), target.concurrency, allowance)
     return made
+
+
+def _allowance(name: str, target: TargetSettings, shared: Shared) -> Allowance:
+    """What the target's token allows, taken up where an earlier process, or an earlier configuration, left it."""
+    note = f"quota/{name}"
+    outbox = shared.outbox
+    notes = Notes(lambda: outbox.noted(note), lambda text: outbox.note(note, text))
+    allowance = Allowance(target.budget, lambda: shared.clock.now_ms() / 1000, notes)
+    shared.metrics.watch_quota(name, lambda: numbers(allowance, shared.clock.now_ms() / 1000))
+    return allowance
 
 
 def supervisor(config: Config, name: str, shared: Shared) -> Supervisor:

@@ -102,14 +102,14 @@ def _bare(answer: Answer) -> ApiError:
         return ApiUnknown(f"the API is in trouble (HTTP {status})", "server_error")
     if STATUSES.get(status, Meaning.UNKNOWN) is Meaning.UNKNOWN:
         return ApiUnknown(f"the answer is not an envelope of the API (HTTP {status})", "no_envelope")
-    return ApiRefused(status, 0, "refused before the API was reached", _retry_after(answer))
+    return ApiRefused(status, 0, "refused before the API was reached", retry_after(answer))
 
 
 def _failure(answer: Answer, body: Mapping[str, Any]) -> ApiError:
     code, message = _first_error(body)
     if classify(answer.status, code) is Meaning.UNKNOWN:
         return ApiUnknown(f"{message} (code {code}, HTTP {answer.status})", "server_error")
-    return ApiRefused(answer.status, code, message, _retry_after(answer))
+    return ApiRefused(answer.status, code, message, retry_after(answer))
 
 
 MAX_MESSAGE_CHARACTERS = 500
@@ -125,7 +125,7 @@ def _first_error(body: Mapping[str, Any]) -> tuple[int, str]:
     return (code if isinstance(code, int) else 0), text
 
 
-def _retry_after(answer: Answer) -> float | None:
+def retry_after(answer: Answer) -> float | None:
     """Whole seconds, as the API sends them; the other form of the header, a date, is not used by it."""
     value = answer.headers.get("retry-after", "").strip()
     return float(value) if value.isascii() and value.isdigit() and len(value) <= 9 else None  # noqa: PLR2004  30 years

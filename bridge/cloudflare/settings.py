@@ -13,6 +13,33 @@ from bridge.addresses import is_loopback
 API_URL = "https://api.cloudflare.com/client/v4"
 
 
+class BudgetSettings(BaseModel):
+    """How much of the token's quota the bridge uses. Where answers tell of no quota there is none, and no limit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reserve: float = Field(
+        default=0.1,
+        ge=0.01,
+        le=0.9,
+        description="Part of the quota that is left alone: for people and programs on the same token, and for what "
+        "they have in flight unseen. Also how bold the bridge is: near the end a tenth of it is in flight at most",
+    )
+    share: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Part of the rest that is for this process: 0.2 for each of five bridges on one token. With 1 "
+        "they find out by themselves, by how fast the quota falls",
+    )
+    creations_per_second: int = Field(
+        default=300, ge=1, description="Instances that the account may create, restarts included; the API's own limit"
+    )
+    creations_per_second_per_workflow: int = Field(
+        default=100, ge=1, description="The same for each workflow. A refusal by the API slows it down for a minute"
+    )
+
+
 class TargetSettings(BaseModel):
     """One account of the Workflows API, or a server that speaks like it (the gateway, the emulator)."""
 
@@ -39,6 +66,9 @@ class TargetSettings(BaseModel):
         default=30.0, gt=0, le=600, description="How long one request may take, from connecting to the last byte"
     )
     concurrency: int = Field(default=8, ge=1, le=1024, description="Requests in flight at once")
+    budget: BudgetSettings = Field(
+        default_factory=BudgetSettings, description="How much of the token's quota of requests is used"
+    )
     http: Literal["fast", "httpx"] = Field(
         default="fast", description="HTTP client; httpx costs ten times the CPU and is there for when fast will not do"
     )

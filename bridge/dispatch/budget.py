@@ -56,11 +56,11 @@ class Budget:
         for quota in self.quotas.values():
             quota.sent(now)
 
-    def lost(self) -> None:
-        """A request ended without an answer; it may have been counted."""
+    def lost(self, *, counted: bool = True) -> None:
+        """A request ended without an answer. counted: the API may have counted it."""
         self.in_flight -= 1
         for quota in self.quotas.values():
-            quota.lost()
+            quota.lost(counted=counted)
 
     def answered(self, status: int, readings: Sequence[Reading], sent_at: float, now: float) -> None:
         """The answer to a request that went out at ``sent_at``. ``blocked`` is told beside it."""

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from bridge.call import IfExists, Operation, Policy
-from bridge.cloudflare.responses import Meaning
 from bridge.dispatch import batching, generations, outcome, reporting, verdicts
 from bridge.dispatch.batching import Kind, Request
-from bridge.dispatch.concurrency import Concurrency
 from bridge.dispatch.following import FollowUps
+from bridge.dispatch.gate import Gate
 from bridge.dispatch.holding import Holding
 from bridge.dispatch.loading import Loader
 from bridge.dispatch.outcome import FOLLOWING, HOLDS, Failure, Sight, Step
 from bridge.dispatch.sending import Done
+from bridge.dispatch.turns import Turns
 from bridge.dispatch.verdicts import Moment
 from bridge.outbox.base import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from bridge.dispatch.sending import Result, Sender
+    from bridge.dispatch.gate import Line
+    from bridge.dispatch.sending import Result
     from bridge.metrics import Metrics
     from bridge.outbox.base import Entry, Outbox, Queue, Settlement
 
@@ -34,13 +35,6 @@ log = structlog.get_logger(__name__)
 _CREATE = Operation.CREATE.value
 PATIENT_EVERY = 20  # requests: what can wait takes this share of the quota where there is more to do, and never less
 LONGEST_WAIT_SECONDS = 60.0  # without news; everything that matters wakes the loop
-
-
-class Line(NamedTuple):
-    """How one target is called."""
-
-    sender: Sender
-    concurrency: int  # requests in flight at most
 
 
 class Clock(NamedTuple):
@@ -63,14 +57,13 @@ class Dispatcher:
 
     def __init__(self, outbox: Outbox, lines: Mapping[str, Line], metrics: Metrics, clock: Clock) -> None:
         self._outbox = outbox
-        self._lines = lines
         self._metrics = metrics
         self._clock = clock
         self._started_ms = clock.now_ms()
         self._loader = Loader(outbox)
         self._holding = Holding()
-        self._flows: dict[str, Concurrency] = {}  # by target
-        self._in_flight: Counter[str] = Counter()  # requests, by target
+        self._gate = Gate(lines, self._holding, clock.now_ms)
+        self._turns = Turns()
         self._left_out: set[int] = set()  # seqs of creates that one batch answer did not name
         # What can wait: doubts about creates, most likely done; and starts of instances, so that they travel together.
         self._patient = FollowUps()
@@ -78,25 +71,28 @@ class Dispatcher:
         self._follows = False  # whether the last request was one of those that follow: they take turns with the others
         self._since_patient = 0  # requests
         self._wake = asyncio.Event()
+        metrics.watch_pauses(self._holding.labels)
         self._stopping: bool | None = None  # None: going. True: end when nothing is ready. False: end at once
 
     async def run(self) -> None:
         """Send until ``stop``; returns when the last request has been answered and its outcome is stored."""
-        for target in {queue.target for queue in self._outbox.queues()} - self._lines.keys():
+        for target in {queue.target for queue in self._outbox.queues()} - self._gate.lines.keys():
             log.warning("target_missing", target=target)  # its calls wait until the configuration has it again
         async with asyncio.TaskGroup() as requests:
             listener = requests.create_task(self._listen())
             while not self._finished():
                 self._wake.clear()
                 await self._loader.refill(self._clock.now_ms())
+                self._gate.new_round()
                 while (request := self._next()) is not None:
                     requests.create_task(self._carry_out(request))
+                    await asyncio.sleep(0)  # it is on its way now, and counted, before the next one is chosen
                 await self._woken()
             listener.cancel()
 
     def use(self, lines: Mapping[str, Line]) -> None:
         """Call targets by these from now on. Those that were there before must be among them, the same or others."""
-        self._lines = lines
+        self._gate.lines = lines
         self._wake.set()
 
     def stop(self, *, drain: bool = False) -> None:
@@ -112,7 +108,7 @@ class Dispatcher:
     def _finished(self) -> bool:
         if self._stopping is None:
             return False
-        return not self._stopping or not (self._outbox.depth().ready or self._in_flight.total())
+        return not self._stopping or not (self._outbox.depth().ready or self._gate.in_flight.total())
 
     async def _listen(self) -> None:
         while True:
@@ -123,10 +119,12 @@ class Dispatcher:
     async def _woken(self) -> None:
         now_ms = self._clock.now_ms()
         due = [at_ms for at_ms in (self._loader.next_due_ms(), self._holding.next_ms(now_ms)) if at_ms is not None]
-        seconds = min([LONGEST_WAIT_SECONDS, *((at_ms - now_ms) / 1000 for at_ms in due)])
+        times = [(at_ms - now_ms) / 1000 for at_ms in due]
+        seconds = min([LONGEST_WAIT_SECONDS, self._gate.next_seconds(), *times])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0.001)):
                 await self._wake.wait()
+        self._metrics.throttled(self._gate.refused, (self._clock.now_ms() - now_ms) / 1000)
 
     def _next(self) -> Request | None:
         if self._stopping is False:
@@ -135,37 +133,25 @@ class Dispatcher:
         request = request or self._next_of_two() or self._next_patient()
         if request is None:
             return None
-        self._in_flight[request.target] += 1
+        self._gate.in_flight[request.target] += 1
         self._since_patient += 1
         return self._holding.probed_by(request)
 
     def _next_of_two(self) -> Request | None:
         """What follows other requests, and what is new: each gets every other request where both want one."""
-        following = None if self._follows else self._following.take(self._may_go)
+        following = None if self._follows else self._following.take(self._gate.may_go)
         self._follows = following is not None
         if following is None:
-            following = batching.choose(self._loader.windows, self._may_go)
+            following = batching.choose(self._loader.windows, self._gate, self._turns)
         if following is None:
-            following = self._following.take(self._may_go)
+            following = self._following.take(self._gate.may_go)
         return following
 
     def _next_patient(self) -> Request | None:
-        request = self._patient.take(self._may_go)
+        request = self._patient.take(self._gate.may_go)
         if request is not None:
             self._since_patient = 0
         return request
-
-    def _may_go(self, workflow: Queue) -> bool:
-        line = self._lines.get(workflow.target)
-        if line is None or self._in_flight[workflow.target] >= self._flow(workflow.target, line).limit:
-            return False
-        return self._holding.allows(workflow, self._clock.now_ms())
-
-    def _flow(self, target: str, line: Line) -> Concurrency:
-        flow = self._flows.get(target)
-        if flow is None or flow.most != line.concurrency:
-            flow = self._flows[target] = Concurrency(line.concurrency)
-        return flow
 
     async def _carry_out(self, request: Request) -> None:
         held = self._outbox.begin(request.entries)
@@ -173,22 +159,15 @@ class Dispatcher:
             if len(held) < len(request.entries):
                 self._withdraw(request, held)
             if held:
-                await self._send(self._addressed(request._replace(entries=held)))
+                going = self._addressed(request._replace(entries=held))
+                await self._conclude(going, await self._gate.send(going))
         except asyncio.CancelledError:
             self._outbox.back(held)  # cut off: nobody waits for it any more, least of all a withdrawal
             raise
         finally:
             self._holding.ended(request, self._clock.now_ms())
-            self._in_flight[request.target] -= 1
+            self._gate.in_flight[request.target] -= 1
             self._wake.set()
-
-    async def _send(self, request: Request) -> None:
-        line = self._lines[request.target]
-        flow = self._flow(request.target, line)
-        number = flow.begin()
-        results = await line.sender.send(request)
-        flow.ended(number, troubled=any(isinstance(r, Failure) and r.meaning is Meaning.UNKNOWN for _, r in results))
-        await self._conclude(request, results)
 
     def _addressed(self, request: Request) -> Request:
         """An event or a status change goes to the newest instance that was made of its id (``if_exists: new``)."""
@@ -232,7 +211,8 @@ class Dispatcher:
             self._left_out.add(entry.seq)
             ending.back.append(entry)
         elif step in HOLDS:
-            self._holding.pause(request, step, failure, moment.now_ms)
+            if entry is request.entries[-1]:
+                self._pause(request, step, failure, moment)
             ending.back.append(entry)
         elif step is Step.DEAD and self._holding.refused(request, failure, moment.now_ms):
             ending.back.append(entry)
@@ -272,6 +252,12 @@ class Dispatcher:
         now_ms = self._clock.now_ms()
         going_ms = max(self._started_ms, self._holding.going_since_ms(request, now_ms))
         return Moment(now_ms, going_ms, self._clock.random, lambda: self._outbox.depth().parked)
+
+    def _pause(self, request: Request, step: Step, failure: Failure, moment: Moment) -> None:
+        if step is Step.HOLD_QUOTA and self._gate.too_many_creations(request, failure.retry_after_seconds):
+            self._metrics.creations_refused(request.target, request.scope.workflow)
+        else:
+            self._holding.pause(request, step, failure, moment.now_ms)
 
     async def _unpark(self, request: Request, settlements: Sequence[Settlement]) -> None:
         """Wake what waits for instances that now exist."""

@@ -25,9 +25,10 @@ class FollowUps:
         """It goes when it may."""
         self._by_scope.setdefault(request.scope, deque()).append(request)
 
-    def take(self, may_go: Callable[[Queue], bool]) -> Request | None:
+    def take(self, may_go: Callable[[Queue, int], bool]) -> Request | None:
         """The next one to a workflow that may be called; several that start instances become one."""
-        scope = next(filter(may_go, self._by_scope), None)
+        going = (scope for scope, waiting in self._by_scope.items() if may_go(scope, _creations(waiting)))
+        scope = next(going, None)
         if scope is None:
             return None
         waiting = self._by_scope.pop(scope)
@@ -37,6 +38,14 @@ class FollowUps:
         if waiting:
             self._by_scope[scope] = waiting
         return request
+
+
+def _creations(waiting: deque[Request]) -> int:
+    """How many instances the next one would create."""
+    first = waiting[0]
+    if first.kind is not Kind.START or len(first.entries) > 1:
+        return first.creations
+    return min(BATCH_INSTANCES, sum(request.kind is Kind.START for request in waiting))
 
 
 def _together(first: Request, waiting: deque[Request]) -> tuple[Request, deque[Request]]:

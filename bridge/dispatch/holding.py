@@ -83,3 +83,7 @@ class Holding:
     def reasons(self) -> Mapping[str | Queue, str]:
         """What is paused now, and why."""
         return self._pauses.reasons()
+
+    def labels(self) -> list[tuple[str, str, str]]:
+        """The same as target, workflow ("": all of them) and reason."""
+        return self._pauses.labels()

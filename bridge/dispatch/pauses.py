@@ -76,3 +76,10 @@ class Pauses:
     def reasons(self) -> dict[str | Queue, str]:
         """What is paused now, and why."""
         return {scope: pause.reason for scope, pause in self._pauses.items()}
+
+    def labels(self) -> list[tuple[str, str, str]]:
+        """The same as target, workflow ("": all of them) and reason."""
+        return [
+            (scope, "", pause.reason) if isinstance(scope, str) else (*scope, pause.reason)
+            for scope, pause in self._pauses.items()
+        ]

@@ -75,10 +75,11 @@ class Quota:
         self.slices[-1] = (end, count + 1)
         self._forget(now)
 
-    def lost(self) -> None:
-        """A request ended without news."""
-        self.unseen += 1
-        self.own_answered += 1
+    def lost(self, *, counted: bool) -> None:
+        """A request ended without news. counted: the API may have counted it."""
+        self.unseen += counted
+        self.own_answered += counted
+        self.own -= not counted
 
     def read(self, reading: Reading, sent_at: float, now: float, in_flight: int) -> None:
         """An answer to a request that went out at ``sent_at`` has come; ``in_flight`` others are under way."""

@@ -78,21 +78,21 @@ class Heads:
         """An entry that was popped and could not be sent is first again."""
         self._queues[entry.priority].appendleft(entry)
 
-    def oldest(self) -> tuple[int, int] | None:
-        """Priority and arrival (Unix epoch, milliseconds) of the entry that ``pop`` would give first."""
-        for queue in self._queues:
-            if queue:
-                return queue[0].priority, queue[0].arrived_ms
-        return None
+    def __len__(self) -> int:
+        return sum(map(len, self._queues))
 
-    def pop(self, count: int, size_bytes: int) -> list[Entry]:
+    def first(self) -> list[Entry]:
+        """The entry of each priority that has waited longest."""
+        return [queue[0] for queue in self._queues if queue]
+
+    def pop(self, count: int, size_bytes: int, priority: int = HIGH) -> list[Entry]:
         """At most ``count`` entries whose bodies fit into ``size_bytes`` together; at least one if there is one.
 
-        Higher priorities first; lower ones fill what is left of a batch.
+        Those of ``priority`` first, then higher ones; lower ones fill what is left of a batch.
         """
         taken: list[Entry] = []
         room = size_bytes
-        for queue in self._queues:
+        for queue in (self._queues[priority], *self._queues):
             while queue and len(taken) < count:
                 room -= len(queue[0].body) + ITEM_OVERHEAD_BYTES
                 if room < 0 and taken:

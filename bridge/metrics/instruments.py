@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.metrics_core import GaugeMetricFamily, HistogramMetricFamily
 
-from bridge.metrics.table import ROWS, SOURCE_GAUGES, Metric
+from bridge.metrics.table import QUOTA_GAUGES, ROWS, SOURCE_GAUGES, Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric as Family
+
+
+Labelled = dict[tuple[str, str, str], int]
 
 
 class Histogram:
@@ -57,6 +60,8 @@ class Watch:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.sources: dict[str, Callable[[], Mapping[str, float]]] = {}
         self.outbox: Callable[[], tuple[int, ...]] | None = None
+        self.quotas: dict[str, Callable[[], tuple[float, float, float] | None]] = {}
+        self.pauses: Callable[[], Iterable[tuple[str, str, str]]] = tuple
         registry.register(self)
 
     def collect(self) -> Iterator[Family]:
@@ -66,6 +71,10 @@ class Watch:
         readings = {name: read() for name, read in self.sources.items()}
         for key, row in SOURCE_GAUGES.items():
             yield gauge(row, {(source,): read[key] for source, read in readings.items() if key in read})
+        quotas = {target: known for target, read in self.quotas.items() if (known := read()) is not None}
+        for place, row in enumerate(QUOTA_GAUGES):
+            yield gauge(row, {(target,): known[place] for target, known in quotas.items()})
+        yield gauge(ROWS["paused"], dict.fromkeys(self.pauses(), 1))
 
     @staticmethod
     def _outbox(  # noqa: PLR0913, PLR0917  the fields of a Depth
@@ -80,7 +89,7 @@ class Watch:
             yield gauge(ROWS["outbox_oldest_timestamp_seconds"], {(): oldest_ms / 1000})
 
 
-def gauge(row: Metric, values: Mapping[tuple[str], float] | Mapping[tuple[()], float]) -> GaugeMetricFamily:
+def gauge(row: Metric, values: Mapping[tuple[str], float] | Mapping[tuple[()], float] | Labelled) -> GaugeMetricFamily:
     """A family from its values by labels."""
     family = GaugeMetricFamily(row.name, row.meaning, labels=row.labels)
     for labels, value in values.items():

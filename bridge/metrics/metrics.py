@@ -19,7 +19,7 @@ from prometheus_client import (
 
 from bridge import __version__
 from bridge.metrics.instruments import Histogram, Watch
-from bridge.metrics.table import OPERATIONS, OUTCOMES, PREFIX, RELOADS, ROWS, SOURCE_GAUGES, Metric
+from bridge.metrics.table import OPERATIONS, OUTCOMES, PREFIX, QUOTA_GAUGES, RELOADS, ROWS, SOURCE_GAUGES, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,9 +32,9 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # half of all series, and nobody asks for them
         self.registry = registry or _process_registry()
         self._watch = Watch(self.registry)
-        watched = {"outbox_entries", "outbox_oldest_timestamp_seconds", "dead_letter_entries"}
+        watched = {"outbox_entries", "outbox_oldest_timestamp_seconds", "dead_letter_entries", "paused"}
         watched |= {"parked_oldest_timestamp_seconds", "blocked_lanes"}
-        watched.update(row.name.removeprefix(PREFIX) for row in SOURCE_GAUGES.values())
+        watched.update(row.name.removeprefix(PREFIX) for row in (*SOURCE_GAUGES.values(), *QUOTA_GAUGES))
         rows = {name: row for name, row in ROWS.items() if name not in watched}
         self._counters = {name: self._counter(row) for name, row in rows.items() if row.type == "counter"}
         self._gauges = {
@@ -175,6 +175,17 @@ class Metrics:
     def batch(self, size: int) -> None:
         """One request that created ``size`` instances, or tried to."""
         self._histograms["batch_size_calls"].observe((float(size),))
+        if size > 1:
+            self._counters["requests_saved_total"].inc(size - 1)
+
+    def throttled(self, reasons: Iterable[tuple[str, str]], seconds: float) -> None:
+        """So long calls of these targets waited for these reasons: ``budget``, ``block``, ``creations``."""
+        for target, reason in reasons:
+            self._add("throttled_seconds_total", seconds, target, reason)
+
+    def creations_refused(self, target: str, workflow: str) -> None:
+        """The API answered 429, and it was not the quota of requests."""
+        self._add("creations_refused_total", 1, target, workflow)
 
     def end_to_end(self, operation: str, seconds: Sequence[float]) -> None:
         """Delivered calls: how long each took from the timestamp of its message."""
@@ -185,6 +196,14 @@ class Metrics:
     def watch_outbox(self, read: Callable[[], tuple[int, ...]]) -> None:
         """``read`` gives the fields of a ``Depth``; it must not block."""
         self._watch.outbox = read
+
+    def watch_quota(self, target: str, read: Callable[[], tuple[float, float, float] | None]) -> None:
+        """``read`` gives limit, remaining, and seconds until the reset; None where no quota is known."""
+        self._watch.quotas[target] = read
+
+    def watch_pauses(self, read: Callable[[], Iterable[tuple[str, str, str]]]) -> None:
+        """``read`` gives target, workflow ("" for all of them) and reason of each pause."""
+        self._watch.pauses = read
 
     def watch_source(self, name: str, read: Callable[[], Mapping[str, float]]) -> None:
         """``read`` gives some of SOURCE_GAUGES; it must not block. Raises ValueError for any other name."""

@@ -93,9 +93,26 @@ TABLE: tuple[Metric, ...] = (
     _row("deliveries_total", "counter", "rule operation outcome", "calls", "What became of a call after an attempt"),
     _row("request_duration_seconds", "histogram", "operation outcome", "seconds", "One HTTP request to the API"),
     _row("batch_size_calls", "histogram", "", "calls", "Creates that one request carried"),
+    _row("requests_saved_total", "counter", "", "requests", "Requests that batches of creates made unnecessary"),
+    _row(
+        "quota_limit_requests", "gauge", "target", "requests", "The token's quota, by the API; absent where it has none"
+    ),
+    _row("quota_remaining_requests", "gauge", "target", "requests", "What was left of it at the last answer"),
+    _row("quota_reset_seconds", "gauge", "target", "seconds", "How long until there is more"),
+    _row(
+        "throttled_seconds_total",
+        "counter",
+        "target reason",
+        "seconds",
+        "Time in which calls waited only for the quota (budget), its block (block) or the creation rate (creations)",
+    ),
+    _row("creations_refused_total", "counter", "target workflow", "requests", "429s for too many instances a second"),
+    _row("paused", "gauge", "target workflow reason", "1", "What is not called now, and why; no workflow: the target"),
     _row("end_to_end_duration_seconds", "histogram", "operation", "seconds", "From the message's time to delivered"),
 )
 
 ROWS = {row.name.removeprefix(PREFIX): row for row in TABLE}
 # What ``watch_source`` may report, by the name it reports it under.
 SOURCE_GAUGES = {name: ROWS[f"source_{name}"] for name in ("partitions", "lag_messages")}
+# What ``watch_quota`` reports, in its order.
+QUOTA_GAUGES = tuple(ROWS[f"quota_{name}"] for name in ("limit_requests", "remaining_requests", "reset_seconds"))

@@ -231,6 +231,12 @@ class Outbox(Positions, Protocol):
     def newest(self, workflow: Queue, instance_id: str) -> str:
         """The id of the newest instance that was made of this id (``Settlement.generation``); itself where of none."""
 
+    def note(self, name: str, text: str) -> None:
+        """Keep a short text for the next process; written with the next transaction, none is begun for it."""
+
+    def noted(self, name: str) -> str:
+        """The newest note of this name, also of an earlier process where the outbox is durable; "" where of none."""
+
     async def wait_for_work(self) -> None:
         """Return when entries were added or became due since the last call; at once if they already were."""
 

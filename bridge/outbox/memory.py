@@ -40,6 +40,7 @@ class MemoryOutbox:
         self._entries = MemoryEntries()
         self._in_flight: set[int] = set()
         self._withdrawn: set[int] = set()  # of those in flight: nobody sends them again
+        self._notes: dict[str, str] = {}
         self._landed = asyncio.Event()
         self._turn = asyncio.Lock()
         self._room = asyncio.Event()
@@ -219,6 +220,14 @@ class MemoryOutbox:
     def newest(self, workflow: Queue, instance_id: str) -> str:  # noqa: ARG002  nothing is kept of what was made
         """See Outbox."""
         return instance_id
+
+    def note(self, name: str, text: str) -> None:
+        """See Outbox."""
+        self._notes[name] = text
+
+    def noted(self, name: str) -> str:
+        """See Outbox."""
+        return self._notes.get(name, "")
 
     async def wait_for_work(self) -> None:
         """See Outbox."""

@@ -220,3 +220,9 @@ INSERT OR IGNORE INTO seen (key, source, message_id) VALUES (?, ?, ?)
 
 -- name: forget_seen
 DELETE FROM seen WHERE key > ? AND key <= ?
+
+-- name: notes
+SELECT name, value FROM notes
+
+-- name: store_note
+INSERT OR REPLACE INTO notes (name, value) VALUES (?, ?)

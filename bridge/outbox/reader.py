@@ -46,6 +46,10 @@ class Reader:
         except sqlite3.Error:
             return False
 
+    def notes(self) -> dict[str, str]:
+        """All of them."""
+        return dict(self._connection.execute(QUERIES["notes"]).fetchall())
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()

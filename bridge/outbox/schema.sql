@@ -15,6 +15,12 @@ CREATE TABLE meta (
 ) WITHOUT ROWID;
 INSERT INTO meta VALUES ('dead', 0), ('later', 0), ('parked', 0), ('blocked', 0);
 
+-- What parts of the bridge want to know again after a restart, such as the state of a token's quota.
+CREATE TABLE notes (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE queues (
     number INTEGER PRIMARY KEY,
     target TEXT NOT NULL,

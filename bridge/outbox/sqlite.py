@@ -12,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
 from bridge.errors import OutboxError
+from bridge.outbox.aside import Aside
 from bridge.outbox.base import Depth, Entry, Intake, Queue, Receipt, Settlement, Verdict
 from bridge.outbox.file import FileLock, connect, corrupt, is_corrupt, prepare
 from bridge.outbox.later import Page
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from bridge.outbox.state import Snapshot
 
 T = TypeVar("T")
-
 # What a batch in the queue weighs beside its calls: until its receipt the reader holds all its messages, also those
 # that became no call.
 _BATCH_BYTES = 64 * 1024
@@ -55,7 +55,7 @@ class SqliteOutbox:
         self._unsettled: Counter[int] = Counter()  # queue number -> settles under way that may hold a lane
         self._looking = 0  # ``due`` under way: it may put entries back into their queues
         self._read: dict[int, int] = {}  # queue number -> the last seq that was read here
-        self._committed: dict[str, dict[str, int]] = {}  # source -> next offsets, for the next transaction
+        self._aside = Aside()
         self._failure: OutboxError | None = OutboxError("the outbox is not open")
         self._snapshot: Snapshot = EMPTY
         self._running = False  # the writer and the reader are there
@@ -73,6 +73,7 @@ class SqliteOutbox:
         try:
             store = await asyncio.to_thread(self._open_store)
             self._reader = Reader(path)
+            self._aside.opened(self._reader.notes())
         except BaseException:
             self._lock.release()
             raise
@@ -102,7 +103,7 @@ class SqliteOutbox:
         running, self._running = self._running, False
         if running:
             self._failure = self._failure or OutboxError("the outbox is closed")
-            self._write_committed()
+            self._aside.submit(self._writer)
             self._wishes.stop()
             await self._writer.stop()
             self._reader.close()
@@ -114,7 +115,7 @@ class SqliteOutbox:
 
     def _submit(self, job: Job) -> None:
         self._raise_failure()
-        self._write_committed()
+        self._aside.submit(self._writer)
         self._writer.submit(job)
 
     async def _ask(self, run: Callable[[Store], T]) -> T:
@@ -174,10 +175,9 @@ class SqliteOutbox:
         weight = self._queued_bytes + self._queued_adds * _BATCH_BYTES
         if self._queued_entries >= settings.queued_entries or weight >= settings.queued_bytes:
             return False
-        if settings.max_entries:
-            kept = self._snapshot.ready + self._snapshot.later + self._queued_entries
-            if kept >= settings.max_entries:
-                return False
+        kept = self._snapshot.ready + self._snapshot.later + self._queued_entries
+        if settings.max_entries and kept >= settings.max_entries:
+            return False
         return not settings.max_bytes or self._snapshot.bytes_used + self._queued_bytes < settings.max_bytes
 
     # --- dispatch ----------------------------------------------------------------------------------------------------
@@ -283,13 +283,15 @@ class SqliteOutbox:
 
     async def committed(self, source: str, offsets: Mapping[str, int]) -> None:
         """See Positions: written with the next transaction."""
-        self._committed.setdefault(source, {}).update(offsets)
+        self._aside.committed(source, offsets)
 
-    def _write_committed(self) -> None:
-        if self._committed:
-            told, self._committed = self._committed, {}
-            done = asyncio.get_running_loop().create_future()
-            self._writer.submit(Ask(done, lambda store: store.committed(told)))
+    def note(self, name: str, text: str) -> None:
+        """See Outbox."""
+        self._aside.note(name, text)
+
+    def noted(self, name: str) -> str:
+        """See Outbox."""
+        return self._aside.noted(name)
 
     async def reset(self, source: str, offsets: Mapping[str, int]) -> None:
         """See Positions."""

@@ -184,3 +184,9 @@ class Store:
     def reset(self, source: str, offsets: Mapping[str, int]) -> None:
         """Forget what was stored; these are the next offsets."""
         self._connection.executemany(QUERIES["reset_position"], [(source, *known) for known in offsets.items()])
+
+    # --- notes -------------------------------------------------------------------------------------------------------
+
+    def note(self, notes: Mapping[str, str]) -> None:
+        """Keep these, each instead of the one before."""
+        self._connection.executemany(QUERIES["store_note"], list(notes.items()))

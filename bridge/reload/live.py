@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bridge.config import Config
-    from bridge.dispatch.dispatcher import Line
+    from bridge.dispatch.gate import Line
     from bridge.parts import Shared
     from bridge.reload.plan import Plan
     from bridge.supervisor import Supervisor

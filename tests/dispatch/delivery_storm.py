@@ -23,7 +23,8 @@ import structlog
 from bridge.cloudflare.client import Client
 from bridge.cloudflare.settings import TargetSettings
 from bridge.cloudflare.transport import Answer
-from bridge.dispatch.dispatcher import Clock, Dispatcher, Line
+from bridge.dispatch.dispatcher import Clock, Dispatcher
+from bridge.dispatch.gate import Line
 from bridge.dispatch.sending import Sender
 from bridge.emulator.application import Application
 from bridge.emulator.settings import EmulatorSettings

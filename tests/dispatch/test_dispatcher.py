@@ -16,7 +16,8 @@ from bridge.call import Call, IfMissing, Operation, Policy
 from bridge.cloudflare.client import Client
 from bridge.cloudflare.settings import TargetSettings
 from bridge.cloudflare.transport import Answer, FastTransport
-from bridge.dispatch.dispatcher import Clock, Dispatcher, Line
+from bridge.dispatch.dispatcher import Clock, Dispatcher
+from bridge.dispatch.gate import Line
 from bridge.dispatch.sending import Sender
 from bridge.emulator.server import Emulator
 from bridge.emulator.settings import EmulatorSettings

@@ -479,3 +479,19 @@ async def _given(subject: Subject) -> list[Entry]:
     while not (entries := await subject.pending()):
         await soon(subject.outbox.wait_for_work())
     return entries
+
+
+# --- notes -----------------------------------------------------------------------------------------------------------
+
+
+async def test_notes_are_kept(subject: Subject) -> None:
+    """The newest of a name is given back at once; by the next process, if the outbox is durable."""
+    assert subject.outbox.noted("quota") == ""
+    subject.outbox.note("quota", "one")
+    await subject.store(create(1, "a"))
+    subject.outbox.note("quota", "two")
+    subject.outbox.note("other", "three")
+    assert subject.outbox.noted("quota") == "two"
+    await subject.reopen()
+    kept = [subject.outbox.noted(name) for name in ("quota", "other")]
+    assert kept == (["two", "three"] if subject.durable else ["", ""])
