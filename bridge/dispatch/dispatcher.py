@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from bridge.call import IfExists, Operation, Policy
-from bridge.dispatch import batching, generations, outcome, reporting, verdicts
+from bridge.dispatch import choosing, generations, outcome, reporting, verdicts
 from bridge.dispatch.batching import Kind, Request
 from bridge.dispatch.following import FollowUps
 from bridge.dispatch.gate import Gate
@@ -142,7 +142,7 @@ class Dispatcher:
         following = None if self._follows else self._following.take(self._gate.may_go)
         self._follows = following is not None
         if following is None:
-            following = batching.choose(self._loader.windows, self._gate, self._turns)
+            following = choosing.choose(self._loader.windows, self._gate, self._turns)
         if following is None:
             following = self._following.take(self._gate.may_go)
         return following

@@ -141,17 +141,15 @@ class SqliteOutbox:
         self._room.set()
 
     def _fail(self, jobs: Sequence[Job], error: OutboxError) -> None:
-        if self._writer.failure is not None:
-            self._failure = self._failure or self._writer.failure
+        self._failure = self._failure or self._writer.failure
         for job in jobs:
             fail(job.done, error)
 
     def _forget_queued(self, jobs: Sequence[Job]) -> None:
-        for job in jobs:
-            if isinstance(job, Add):
-                self._queued_adds -= 1
-                self._queued_entries -= job.entries
-                self._queued_bytes -= job.size
+        for job in [job for job in jobs if isinstance(job, Add)]:
+            self._queued_adds -= 1
+            self._queued_entries -= job.entries
+            self._queued_bytes -= job.size
 
     # --- intake ------------------------------------------------------------------------------------------------------
 
