@@ -97,8 +97,10 @@ class Allowance:
         self.budget.answered(status, readings, sent_at, now)
         if status == HTTP_TOO_MANY and not (readings and all(reading.remaining for reading in readings)):
             self.budget.blocked(retry_after_seconds, now)
-        if self.budget.state is not before:
-            log.info("quota_known" if self.budget.state is State.COUNTED else "no_quota", policies=len(readings))
+        if self.budget.state is State.COUNTED and before is not State.COUNTED:
+            log.info("quota_known", limits=[reading.requests for reading in readings])
+        elif self.budget.state is not before:
+            log.info("no_quota")
         if self.budget.state is State.COUNTED or self.is_blocked:
             self._notes.write(self.budget.encode())
         self._answered.set()

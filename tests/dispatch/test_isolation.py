@@ -13,7 +13,8 @@ import pytest
 from bridge.cloudflare.client import Client
 from bridge.cloudflare.settings import TargetSettings
 from bridge.cloudflare.transport import Answer
-from bridge.dispatch.dispatcher import Clock, Dispatcher, Line
+from bridge.dispatch.dispatcher import Clock, Dispatcher
+from bridge.dispatch.gate import Line
 from bridge.dispatch.sending import Sender
 from bridge.metrics import Metrics
 from bridge.outbox.settings import SqliteSettings
