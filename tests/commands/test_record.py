@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,6 +75,23 @@ async def test_kafkas_messages_are_taken_to_the_byte(kafka: KafkaServer, tmp_pat
     ).exit_code == 0
     assert [message.body for message in messages(file)] == BODIES[2:]
     assert await committed(kafka, topic) == 2
+
+
+@pytest.mark.kafka
+async def test_an_interrupted_recording_keeps_what_it_has(kafka: KafkaServer, tmp_path: Path) -> None:
+    """Ctrl-C while it waits for more: exit 130, and the lines so far are whole."""
+    topic = await kafka.topic()
+    await kafka.produce(topic, BODIES)
+    config, file = kafka_config(tmp_path, kafka, topic), tmp_path / "out.jsonl"
+    command = ("-m", "bridge", "record", "-c", config, "--source", "s", "-n", "100", "-o", file)
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(60):
+        while not file.exists() or file.read_bytes().count(b"\n") < len(BODIES):
+            await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, said = await process.communicate()
+    assert (process.returncode, said) == (130, b"interrupted; 4 messages are written\n")
+    assert [message.body for message in messages(file)] == BODIES
 
 
 @pytest.mark.kafka
