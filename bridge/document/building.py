@@ -18,6 +18,7 @@ MAX_NODES = 200_000  # of one file, each use of an alias counted anew
 
 STR, NULL, BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float"))
 OLD_BOOLEANS = {"yes", "no", "on", "off", "y", "n"}  # of YAML 1.1
+_REST_OF_LINE = re.compile("[^\\r\\n\\x85\\u2028\\u2029]*")  # YAML ends a line at each of these
 MAP, SEQ = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 
 
@@ -27,7 +28,6 @@ class Builder:
     def __init__(self, document: Document, text: str) -> None:
         self._document = document
         self._text = text
-        self._lines = text.split("\n")
         self._left = MAX_NODES
         self._open: set[int] = set()  # the collections that are being built: an alias to one of them has no end
 
@@ -110,8 +110,7 @@ class Builder:
         """A plain text; where a `` #`` has cut it inside a quote, that is reported and mended."""
         if node.value.lower() in OLD_BOOLEANS:
             self._document.words[path] = node.value
-        end = node.end_mark
-        rest = self._lines[end.line][end.column :].rstrip()
+        rest = _REST_OF_LINE.match(self._text, node.end_mark.index)[0].rstrip()  # type: ignore[index]  # matches always
         quote = _open_quote(node.value)
         if quote and rest.lstrip().startswith("#") and quote in rest:
             whole = f"{node.value}{rest}"
