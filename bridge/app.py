@@ -8,7 +8,8 @@ import os
 import random
 import signal
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable  # noqa: TC003  a field's type
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -37,6 +38,13 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class Times(NamedTuple):
+    """The clocks of one run; the event loop's own has to go as fast."""
+
+    now_ms: Callable[[], int] = now_ms  # Unix epoch
+    seconds: Callable[[], float] = time.monotonic
+
+
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """One of the exceptions that ended a task, out of however many groups it is wrapped in."""
     inner = group.exceptions[0]
@@ -56,14 +64,14 @@ def _collect_seldom() -> None:
 class App:
     """One bridge, from start to stop."""
 
-    def __init__(self, config: Config, watched: Watched) -> None:
+    def __init__(self, config: Config, watched: Watched, times: Times = Times()) -> None:  # noqa: B008  a constant
         """watched: where the configuration is from. Raises ConfigError where files that it names cannot be used."""
         self._config = config  # the first one; only the reloader knows the one in use
         self._metrics = Metrics()
-        self._outbox = parts.outbox(config, now_ms)
-        clock = Clock(now_ms, random.random)
-        self._live = Live(config, parts.Shared(self._outbox, self._metrics, clock, time.monotonic))
-        self._reloader = Reloader(watched, Generation(1, config), self._live, self._metrics, now_ms)
+        self._outbox = parts.outbox(config, times.now_ms)
+        clock = Clock(times.now_ms, random.random)
+        self._live = Live(config, parts.Shared(self._outbox, self._metrics, clock, times.seconds))
+        self._reloader = Reloader(watched, Generation(1, config), self._live, self._metrics, times.now_ms)
         self._health = HealthServer(config.health, self._metrics, self._readiness)
         self._running = False
         self._stopping = asyncio.Event()
