@@ -9,7 +9,7 @@ LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.
 	--no-header --no-emit-index-url --no-emit-find-links pyproject.toml --extra all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format bench storm lock clean
+.PHONY: help demo test test-fast lint format bench quota storm lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ bench: $(VENV)/.dev ## CPU per message: rules, and five scenes on real brokers; 
 
 storm: $(VENV)/.dev ## 100,000 messages over 10,000 lanes, a fifth of all requests failing; ARGS="--seed 2"
 	$(BIN)/python -m tests.dispatch.delivery_storm $(ARGS)
+
+quota: $(VENV)/.dev ## Whether the quota is kept and used up: 15 minutes in 2, figures of the emulator's journal
+	$(BIN)/python -m bench.quota $(ARGS)
 
 lock: $(VENV)/.dev ## Compute the locked requirements anew
 	$(BIN)/$(LOCK) --group build -o requirements.lock

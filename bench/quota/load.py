@@ -36,7 +36,7 @@ async def fill(path: Path, mix: Mix) -> None:
     receipts = []
     for second in range(mix.seconds):
         calls = [_create(mix, second * mix.creates + n) for n in range(mix.creates)]
-        calls += [_event(mix, n) for n in range(int(second * mix.events), int((second + 1) * mix.events))]
+        calls += [_event(n) for n in range(int(second * mix.events), int((second + 1) * mix.events))]
         message = Message("orders", f"{mix.name}/0/{second}", "quota", None, (), b"{}", None, {})
         intake = Intake("orders", [(message, call) for call in calls], [], {}, began_ms + 1000 * second)
         receipts.append(await outbox.add(intake))
@@ -50,7 +50,7 @@ def _create(mix: Mix, number: int) -> Call:
     return Call(Operation.CREATE, "main", f"{mix.name}-w{number % 3}", instance_id, "", body, POLICY)
 
 
-def _event(mix: Mix, number: int) -> Call:
+def _event(number: int) -> Call:
     body = b'{"n":%d}' % number
     return Call(Operation.EVENT, "main", "signals", f"s-{number % SIGNALLED}", "go", body, POLICY)
 

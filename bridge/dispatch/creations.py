@@ -13,12 +13,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 PERIOD_SECONDS = 1.0
-MARGIN_SECONDS = 0.003  # clocks that count milliseconds
-LATEST_SECONDS = 0.1  # a request is not taken to be counted later than that after the usual time
-ROUND_TRIPS = 32  # of which the shortest is the usual one
+MARGIN_SECONDS = 0.002  # clocks that count milliseconds
+LATEST_SECONDS = 2.0  # without an answer a request is not taken to be counted later than that
+ROUND_TRIPS = 128  # of which the shortest is the usual one
+FIRST_ROUND_TRIPS = 24
+SOON_SECONDS = 0.05  # when to look again after an answer that is overdue; its coming wakes everybody, too
 SLOWER, RECOVERED_SECONDS = 0.8, 60.0  # after a refusal: the rate, and how long until it is the whole one again
 
 
@@ -38,6 +43,14 @@ class Creation(NamedTuple):
     sent_at: float
 
 
+class Counted(NamedTuple):
+    """When the API has counted it, or will have."""
+
+    likely: float
+    latest: float
+    creation: Creation
+
+
 class Creations:
     """One account's. Every request is ``sent`` once and ``ended`` once."""
 
@@ -45,7 +58,7 @@ class Creations:
         self._rates = rates
         self._number = 0
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
-        self._all: dict[int, tuple[float, Creation]] = {}  # number -> when it is counted at the latest
+        self._all: dict[int, Counted] = {}  # those of the last second, by number
         self._refused: dict[str, tuple[float, float]] = {}  # workflow -> (not before, factor then)
 
     def largest(self, workflow: str, now: float) -> int:
@@ -61,17 +74,21 @@ class Creations:
         """A request that creates ``count`` instances goes out."""
         self._number += 1
         creation = Creation(self._number, workflow, count, now)
-        usual = min(self._round_trips, default=0.0)
-        self._all[creation.number] = (now + usual + LATEST_SECONDS, creation)
+        self._all[creation.number] = Counted(now, now + LATEST_SECONDS, creation)
         self._forget(now)
         return creation
 
     def ended(self, creation: Creation, now: float) -> None:
         """It was answered, or given up."""
         self._round_trips.append(now - creation.sent_at)
-        latest, _ = self._all.get(creation.number, (-math.inf, creation))
-        if latest > -math.inf:
-            self._all[creation.number] = (min(latest, now - min(self._round_trips)), creation)
+        counted = self._all.get(creation.number)
+        if counted is not None:
+            latest = min(counted.latest, now - self._usual_seconds())
+            self._all[creation.number] = Counted(latest, latest, creation)
+
+    def _usual_seconds(self) -> float:
+        """The shortest round trip; nothing is made of the first ones, which had to connect."""
+        return min(self._round_trips) if len(self._round_trips) >= FIRST_ROUND_TRIPS else 0.0
 
     def refused(self, workflow: str, retry_after_seconds: float | None, now: float) -> None:
         """The API said that it was too many: wait, and go slower for a while."""
@@ -79,30 +96,41 @@ class Creations:
         self._refused[workflow] = (now + (PERIOD_SECONDS if retry_after_seconds is None else retry_after_seconds), rate)
 
     def wait_seconds(self, workflow: str, count: int, now: float) -> float:
-        """How long until ``count`` instances may be created; 0: at once. ``count`` is at most ``largest``."""
+        """How long until ``count`` instances may be created; 0: at once. ``count`` is at most ``largest``.
+
+        While a request is under way it is the time that is expected, and to be asked again when it is over.
+        """
         self._forget(now)
-        own = [counted for counted in self._all.values() if counted[1].workflow == workflow]
+        own = [counted for counted in self._all.values() if counted.creation.workflow == workflow]
         until, _ = self._refused.get(workflow, (-math.inf, 1.0))
         return max(
             0.0,
             until - now,
-            self._room_seconds(own, self._rate(workflow, now) - count, now),
-            self._room_seconds(list(self._all.values()), self._rates.per_account - count, now),
+            _wait_seconds(own, self._rate(workflow, now) - count, now),
+            _wait_seconds(self._all.values(), self._rates.per_account - count, now),
         )
-
-    @staticmethod
-    def _room_seconds(counted: list[tuple[float, Creation]], room: int, now: float) -> float:
-        """Until no more than ``room`` instances count any more."""
-        over = sum(creation.instances for _, creation in counted) - room
-        for latest, creation in sorted(counted):
-            if over <= 0:
-                break
-            over -= creation.instances
-            if over <= 0:
-                return latest + PERIOD_SECONDS + MARGIN_SECONDS - now
-        return 0.0
 
     def _forget(self, now: float) -> None:
         old = now - PERIOD_SECONDS - MARGIN_SECONDS
-        for number in [number for number, (latest, _) in self._all.items() if latest <= old]:
+        for number in [number for number, counted in self._all.items() if counted.latest <= old]:
             del self._all[number]
+
+
+def _wait_seconds(counted: Collection[Counted], room: int, now: float) -> float:
+    """Until no more than ``room`` instances count any more."""
+    surely = _room_seconds([(one.latest, one.creation.instances) for one in counted], room, now)
+    if surely <= 0:
+        return 0.0
+    likely = _room_seconds([(one.likely, one.creation.instances) for one in counted], room, now)
+    return max(likely, min(surely, SOON_SECONDS))
+
+
+def _room_seconds(counted: list[tuple[float, int]], room: int, now: float) -> float:
+    over = sum(instances for _, instances in counted) - room
+    for at, instances in sorted(counted):
+        if over <= 0:
+            break
+        over -= instances
+        if over <= 0:
+            return at + PERIOD_SECONDS + MARGIN_SECONDS - now
+    return 0.0

@@ -1,0 +1,160 @@
+"""The quota of a real emulator, kept by the dispatcher with a real outbox file over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from bridge.cloudflare.client import Client
+from bridge.cloudflare.settings import TargetSettings
+from bridge.cloudflare.transport import FastTransport
+from bridge.dispatch.allowance import Allowance, Notes
+from bridge.dispatch.budget import State
+from bridge.dispatch.dispatcher import Clock, Dispatcher
+from bridge.dispatch.gate import Line
+from bridge.dispatch.metered import Metered
+from bridge.dispatch.sending import Sender
+from bridge.emulator.quota import CreationSettings, QuotaSettings
+from bridge.emulator.server import Emulator
+from bridge.emulator.settings import EmulatorSettings
+from bridge.metrics import Metrics
+from bridge.outbox.settings import SqliteSettings
+from bridge.outbox.sqlite import SqliteOutbox
+from tests.dispatch.test_dispatcher import create, intake, now_ms
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from bridge.call import Call
+
+SECONDS = 20.0
+
+
+class Running:
+    """A bridge's second half with one target."""
+
+    def __init__(self, outbox: SqliteOutbox, allowance: Allowance) -> None:
+        self.outbox = outbox
+        self.allowance = allowance
+
+    async def add(self, *calls: Call) -> None:
+        await (await self.outbox.add(intake(calls))).wait()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(SECONDS):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def bridge(folder: Path, emulator: Emulator) -> AsyncIterator[Running]:
+    outbox = SqliteOutbox(SqliteSettings(path=folder / "outbox.db"), clock=now_ms)
+    await outbox.open()
+    settings = TargetSettings.model_validate(
+        {"account_id": emulator.account_id, "api_token": emulator.token, "base_url": emulator.base_url}
+    )
+    notes = Notes(lambda: outbox.noted("quota"), lambda text: outbox.note("quota", text))
+    allowance = Allowance(settings.budget, time.time, notes)
+    client, metrics = Client(settings, Metered(FastTransport(settings), allowance)), Metrics()
+    lines = {"main": Line(Sender(client, metrics, time.monotonic), 8, allowance)}
+    dispatcher = Dispatcher(outbox, lines, metrics, Clock(now_ms, random.Random(1).random))
+    task = asyncio.create_task(dispatcher.run())
+    try:
+        yield Running(outbox, allowance)
+    finally:
+        dispatcher.stop()
+        await asyncio.wait_for(task, SECONDS)
+        await outbox.close()
+        await client.close()
+
+
+def limited(requests: int, window_seconds: int, **settings: object) -> Emulator:
+    quota = QuotaSettings(requests=requests, window_seconds=window_seconds, block_seconds=window_seconds)
+    return Emulator(EmulatorSettings.model_validate({"workflows": {"*": "completes"}, "quota": quota, **settings}))
+
+
+def many(count: int, first: int = 0) -> list[Call]:
+    """Creates that each need a request of their own: of workflows that nobody else creates in."""
+    return [create(f"i-{n}", f"w-{n}") for n in range(first, first + count)]
+
+
+async def test_it_stops_short_and_goes_on_after_the_reset(tmp_path: Path) -> None:
+    """Of 20 requests in 2 seconds 18 are used, then the next window's; none is refused, and all arrive."""
+    async with limited(20, 2) as emulator, bridge(tmp_path, emulator) as running:
+        await running.add(*many(40))
+        await running.until(lambda: not running.outbox.depth().ready)
+    assert {record.status for record in emulator.journal.records} == {200}
+    began = emulator.journal.records[0].time_ms
+    assert sum(record.time_ms < began + 2000 for record in emulator.journal.records) <= 18
+
+
+async def test_a_restart_knows_what_was_used(tmp_path: Path) -> None:
+    """A second process on the same outbox does not begin anew: what the first had used up stays so until the reset."""
+    async with limited(20, 600) as emulator:
+        emulator.advance(1)
+        async with bridge(tmp_path, emulator) as running:
+            await running.add(*many(1))
+            await running.until(lambda: len(emulator.journal.records) == 1)
+            emulator.advance(590)  # nearly the whole window is over: what is left of it may go at once
+            running.allowance.budget.quotas["default"].reset_at -= 590
+            await running.add(*many(40, first=1))
+            await running.until(lambda: len(emulator.journal.records) == 18)
+        async with bridge(tmp_path, emulator) as running:
+            assert running.allowance.request_seconds() > 1
+            assert running.allowance.budget.state is State.COUNTED
+            await asyncio.sleep(0.3)
+            assert len(emulator.journal.records) == 18
+            assert running.outbox.depth().ready == 23
+
+
+async def test_a_server_without_headers_is_not_limited(tmp_path: Path) -> None:
+    """500 requests go as fast as they are answered."""
+    async with Emulator(EmulatorSettings()) as emulator, bridge(tmp_path, emulator) as running:
+        await running.add(*many(500))
+        await running.until(lambda: not running.outbox.depth().ready)
+        assert running.allowance.budget.state is State.OPEN
+    assert len(emulator.journal.records) == 500
+
+
+async def test_too_many_creations_hold_up_that_workflow_alone(tmp_path: Path) -> None:
+    """The API takes fewer than it says: its refusal is no block, costs no attempt, and slows the workflow down."""
+    rates = CreationSettings(per_workflow=50, per_account=300, retry_after_seconds=1)
+    async with limited(1200, 300, creation=rates) as emulator, bridge(tmp_path, emulator) as running:
+        await running.add(*(create(f"i-{n}", "busy") for n in range(200)))
+        await running.add(create("other", "calm"))
+        await running.until(lambda: not running.outbox.depth().ready)
+        assert not running.allowance.is_blocked
+        assert running.outbox.depth().dead == 0
+    assert len({name for record in emulator.journal.records for name in record.created}) == 201
+
+
+async def test_a_block_is_waited_out_by_the_next_process_too(tmp_path: Path) -> None:
+    """Somebody else had the token blocked: nothing is sent until it is over, by whichever process."""
+    async with limited(20, 3) as emulator:
+        async with bridge(tmp_path, emulator) as running:
+            await running.add(*many(1))
+            await running.until(lambda: len(emulator.journal.records) == 1)
+            stranger = Client(
+                TargetSettings.model_validate(
+                    {"account_id": emulator.account_id, "api_token": emulator.token, "base_url": emulator.base_url}
+                ),
+                (transport := FastTransport(TargetSettings(account_id="a", api_token="t"))),  # type: ignore[arg-type]  # noqa: S106
+            )
+            for _ in range(22):
+                try:
+                    await stranger.list_instances("w")
+                except Exception:  # noqa: BLE001  that is what it is for
+                    break
+            await transport.close()
+            await running.add(*many(2, first=1))
+            await running.until(lambda: running.allowance.is_blocked)
+        asked = len(emulator.journal.records)
+        async with bridge(tmp_path, emulator) as running:
+            await asyncio.sleep(0.2)
+            assert len(emulator.journal.records) == asked
+            await running.until(lambda: not running.outbox.depth().ready)
+    assert sum(len(record.created) for record in emulator.journal.records) == 3
