@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PERIOD_SECONDS = 1.0
 MARGIN_SECONDS = 0.002  # clocks that count milliseconds
 LATEST_SECONDS = 2.0  # without an answer a request is not taken to be counted later than that
-ROUND_TRIPS = 128  # of which the shortest is the usual one
+ROUND_TRIPS = 32  # of which the shortest is the usual one
 FIRST_ROUND_TRIPS = 24
 SOON_SECONDS = 0.05  # when to look again after an answer that is overdue; its coming wakes everybody, too
 SLOWER, RECOVERED_SECONDS = 0.8, 60.0  # after a refusal: the rate, and how long until it is the whole one again
