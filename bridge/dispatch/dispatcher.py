@@ -251,7 +251,11 @@ class Dispatcher:
     def _moment(self, request: Request) -> Moment:
         now_ms = self._clock.now_ms()
         going_ms = max(self._started_ms, self._holding.going_since_ms(request, now_ms))
-        return Moment(now_ms, going_ms, self._clock.random, lambda: self._outbox.depth().parked)
+        return Moment(now_ms, going_ms, self._clock.random, lambda: self._probed(request.target))
+
+    def _probed(self, target: str) -> int:
+        """The calls whose probes share this target's budget; none where requests have no limit."""
+        return self._outbox.depth().parked if self._gate.counts_requests(target) else 0
 
     def _pause(self, request: Request, step: Step, failure: Failure, moment: Moment) -> None:
         if step is Step.HOLD_QUOTA and self._gate.too_many_creations(request, failure.retry_after_seconds):

@@ -64,6 +64,11 @@ class Gate:
             flow = self._flows[target] = Concurrency(most)
         return flow
 
+    def counts_requests(self, target: str) -> bool:
+        """Whether requests there have a limit, as far as is known."""
+        line = self.lines.get(target)
+        return line is not None and line.allowance is not None and line.allowance.counts
+
     def request_seconds(self, target: str, more: int = 0) -> float:
         """How long until the budget has room for a request, after ``more`` others; 0: now."""
         allowance = self.lines[target].allowance

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# All parked calls together probe about so seldom: a hundredth of the 1,200 requests that the API allows in 5 minutes.
+# Where requests are limited all parked calls together probe about so seldom: a hundredth of the 1,200 requests that
+# the API allows in 5 minutes.
 PROBE_EVERY_SECONDS = 25.0
 
 
@@ -24,7 +25,8 @@ class Moment(NamedTuple):
     now_ms: int
     going_ms: int  # since when calls there can be made: waiting while nobody could try is not held against a call
     random: Callable[[], float]
-    parked: Callable[[], int] = lambda: 0  # calls that wait for their instances, and are probed for now and then
+    # Calls that wait for their instances and share a limit of requests with this one's probes; 0: there is no limit.
+    parked: Callable[[], int] = lambda: 0
 
 
 def delivered(entry: Entry, reason: str, moment: Moment) -> Settlement:
