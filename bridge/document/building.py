@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml  # noqa: TID251  this package is the border of PyYAML
 
+from bridge.document.lines import rest_at
 from bridge.document.mending import quoted
 from bridge.document.model import Place, dotted, may_be_secret
 from bridge.errors import ConfigError, Problem
@@ -18,7 +19,6 @@ MAX_NODES = 200_000  # of one file, each use of an alias counted anew
 
 STR, NULL, BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("str", "null", "bool", "int", "float"))
 OLD_BOOLEANS = {"yes", "no", "on", "off", "y", "n"}  # of YAML 1.1
-_REST_OF_LINE = re.compile("[^\\r\\n\\x85\\u2028\\u2029]*")  # YAML ends a line at each of these
 MAP, SEQ = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 
 
@@ -110,7 +110,7 @@ class Builder:
         """A plain text; where a `` #`` has cut it inside a quote, that is reported and mended."""
         if node.value.lower() in OLD_BOOLEANS:
             self._document.words[path] = node.value
-        rest = _REST_OF_LINE.match(self._text, node.end_mark.index)[0].rstrip()  # type: ignore[index]  # matches always
+        rest = rest_at(self._text, node.end_mark.index).rstrip()
         quote = _open_quote(node.value)
         if quote and rest.lstrip().startswith("#") and quote in rest:
             whole = f"{node.value}{rest}"

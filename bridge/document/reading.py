@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import yaml  # noqa: TID251  this package is the border of PyYAML
 
 from bridge.document.building import BOOL, FLOAT, INT, NULL, Builder
+from bridge.document.lines import line_at, number_at, with_line
 from bridge.document.mending import mended
 from bridge.document.model import Document, dotted, may_be_secret
 from bridge.errors import ConfigError, Problem
@@ -49,7 +50,8 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise ConfigError([Problem("", f"cannot be read: {error.strerror}", str(path))]) from error
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
+        before = error.object[: error.start].decode()
+        line = number_at(before, len(before))
         raise ConfigError([Problem("", "not UTF-8 text", str(path), line)]) from error
 
 
@@ -93,7 +95,7 @@ def _compose(document: Document, text: str) -> tuple[yaml.Node | None, str]:
         try:
             return yaml.compose(text, Loader=_Loader), text
         except yaml.reader.ReaderError as error:
-            line = text.count("\n", 0, error.position) + 1
+            line = number_at(text, error.position)
             what = f"a character that YAML does not allow: U+{ord(text[error.position]):04X}"
             raise ConfigError([*document.problems, Problem("", what, document.file, line)]) from error
         except yaml.MarkedYAMLError as error:
@@ -102,14 +104,14 @@ def _compose(document: Document, text: str) -> tuple[yaml.Node | None, str]:
 
 def _mended(document: Document, text: str, error: yaml.MarkedYAMLError) -> str:
     """The text with quotes where they were forgotten. Raises ConfigError where that is not what is wrong."""
-    lines = text.split("\n")
     number, message = _complaint(error)
     if message != UNCLOSED and not isinstance(error, _TooDeep):
         for place in dict.fromkeys((number, _opened(error))):
-            found = mended(lines[place]) if 0 <= place < len(lines) else None
+            written = line_at(text, place)
+            found = mended(written) if written is not None else None
             if found is None:
                 continue
-            whole = "\n".join([*lines[:place], found.line, *lines[place + 1 :]])
+            whole = with_line(text, place, found.line)
             after = _first_complaint(whole)
             if after > ((number, math.inf) if place == number else _place(error)):
                 document.problems.extend(_forgotten(document, place, message, *value) for value in found.values)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def read(folder: Path, text: str) -> Document:
-    (folder / "bridge.yaml").write_text(text)
+    (folder / "bridge.yaml").write_bytes(text.encode())
     return load(folder / "bridge.yaml")
 
 
@@ -376,6 +376,27 @@ def test_every_unreadable_file_is_named_at_once(tmp_path: Path) -> None:
     assert [line.split(": ")[0] for line in lines] == ["bridge.yaml:3", "a.yaml:2", "b.yaml:1"]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\x85", "\u2028", "\u2029"])
+def test_lines_are_counted_as_yaml_counts_them(tmp_path: Path, end: str) -> None:
+    """Places of values, quotes that were forgotten, mistakes, bytes that are no text: on the right line."""
+    lines = ["a: 1", "b: x == 'p # q'", "c: f(x) ? y : z", "c: 2", "d: last"]
+    document = read(tmp_path, end.join(lines))
+    assert [document.position_of((name,)).line for name in "abcd"] == [1, 2, 3, 5]
+    assert document.value == {"a": 1, "b": "x == 'p # q'", "c": "f(x) ? y : z", "d": "last"}
+    assert [(problem.path, problem.line) for problem in document.problems] == [("c", 3), ("b", 2), ("c", 4)]
+    assert "bridge.yaml:3: not YAML" in refusal(tmp_path, end.join(["a: 1", "b: 2", 'c: "x', "d: 4"]))
+    assert "bridge.yaml:3: a character" in refusal(tmp_path, end.join(["a: 1", "b: 2", "c: \x07", "d: 4"]))
+    (tmp_path / "bridge.yaml").write_bytes(end.join(["a: 1", "b: 2", "c: "]).encode() + b"\xff")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "bridge.yaml")
+    assert [problem.line for problem in caught.value.problems] == [3]
+
+
+def test_a_break_before_the_first_value_is_a_line(tmp_path: Path) -> None:
+    """A text that begins with a carriage return is read, and refused for what it is: no mapping."""
+    assert refusal(tmp_path, "\r${body") == "bridge.yaml:1: a configuration is a mapping of names to values"
+
+
 PIECES = [
     "a: ",
     "- ",
@@ -396,6 +417,10 @@ PIECES = [
     '"k": ',
     "1",
     "\r",
+    "\r\n",
+    "\x85",
+    "\u2028",
+    "\u2029",
 ]
 PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 TREES = st.recursive(
