@@ -93,6 +93,26 @@ def test_a_whole_body_is_passed_on_unchanged() -> None:
     assert as_json({"order": "${body}"}, b'{"x": 1.0}') == b'{"order":{"x": 1.0}}'
 
 
+SPELLED = st.sampled_from(["1.50", "1e2", "-0.0", "1E+2", "9007199254740993", "18446744073709551615", "0.10", "-7"])
+TEXTS = st.recursive(
+    SPELLED | st.sampled_from(['"\\u00e9"', '"x"', "null", "true"]),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda items: f"[ {' ,'.join(items)}]"),
+        st.lists(inner, max_size=3).map(
+            lambda items: "{%s}" % ", ".join(f'"k{place % 2}" :{item}' for place, item in enumerate(items))  # noqa: UP031  braces abound
+        ),
+    ),
+    max_leaves=8,
+)
+
+
+@given(TEXTS, st.sampled_from(["", " ", "\n\t"]))
+def test_every_list_is_passed_on_unchanged(text: str, around: str) -> None:
+    """Whatever it holds and however it is written, repeated keys and white space included."""
+    body = f"{around}[{text}]{around}".encode()
+    assert as_json("${body}", body) == body
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
