@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench import http
 from bench.load import PARTITIONS, WARM, fill_queue, fill_topic
 from bench.rules import measures
 from bench.scenes import SCENES, Place, Scene, config, progress
@@ -31,6 +32,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 LOOK_SECONDS = 0.05
 STALLED_SECONDS = 60.0
 RULES = "rules"
+HTTP = "http"
 
 
 class Result(NamedTuple):
@@ -45,7 +47,7 @@ def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument(
-        "--scene", action="append", choices=[*(scene.name for scene in SCENES), RULES], help="only this one"
+        "--scene", action="append", choices=[*(scene.name for scene in SCENES), RULES, HTTP], help="only this one"
     )
     parser.add_argument("--messages", type=int, help="instead of each scene's own number")
     parser.add_argument("--runs", type=int, default=3, help="the median is shown (default: %(default)s)")
@@ -54,6 +56,8 @@ def main() -> None:
     options = parser.parse_args()
     if not options.scene or RULES in options.scene:
         _play_rules(as_json=options.json)
+    if not options.scene or HTTP in options.scene:
+        _play_http(options.runs, as_json=options.json)
     chosen = [scene for scene in SCENES if not options.scene or scene.name in options.scene]
     if chosen and not options.json:
         print(f"{'scene':8} {'CPU µs/msg':>10} {'aim':>5} {'floor':>6} {'msg/s':>9} {'peak MiB':>8}  what")
@@ -75,6 +79,22 @@ def _play_rules(*, as_json: bool) -> None:
             continue
         aim = f"{measure.aim:6.2f}" if measure.aim else " " * 6
         print(f"{measure.name:10} {measure.us:10.2f} {aim}  {measure.what}", flush=True)
+    if not as_json:
+        print()
+
+
+def _play_http(runs: int, *, as_json: bool) -> None:
+    """What a request costs, without a broker."""
+    if not as_json:
+        print(f"{HTTP:6} {'wire':14} {'in flight':>9} {'CPU µs/POST':>11} {'p50 ms':>7} {'p99 ms':>7} {'POST/s':>7}")
+    for measure in http.measures(runs):
+        if as_json:
+            print(json.dumps({"scene": HTTP, **measure._asdict()}), flush=True)
+            continue
+        kind, wire, flight, cpu_us, p50_ms, p99_ms, per_second = measure
+        print(
+            f"{kind:6} {wire:14} {flight:9} {cpu_us:11.0f} {p50_ms:7.2f} {p99_ms:7.2f} {per_second:7,.0f}", flush=True
+        )
     if not as_json:
         print()
 

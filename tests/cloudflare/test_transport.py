@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import ssl
+import warnings
 from typing import TYPE_CHECKING, Literal
 
 import orjson
@@ -14,6 +16,7 @@ from bridge.cloudflare.settings import TargetSettings
 from bridge.cloudflare.transport import FastTransport, open_transport
 from bridge.errors import ApiUnknown
 from tests.cloudflare.raw_server import RawServer
+from tests.services.presence import missing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -216,3 +219,55 @@ async def test_http2_is_offered(authority: trustme.CA, tmp_path: Path) -> None:
         await failure(transport, f"{server.url}/x", seconds=0.5)  # this server does not really speak it
         assert server.protocol == "h2"
     await transport.close()
+
+
+async def test_old_tls_is_refused(make: Callable[..., Transport], authority: trustme.CA, tmp_path: Path) -> None:
+    """A server that can only do TLS 1.1 gets no request."""
+    pem = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(pem))
+    context = tls(authority)
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that it is old is the point
+        context.minimum_version = ssl.TLSVersion.TLSv1_1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    async with RawServer(context) as server:
+        assert await failure(make(ca_file=pem), f"{server.url}/x") == "connect"
+        assert server.requests == []
+
+
+async def test_http2_carries_many_requests_on_one_connection(authority: trustme.CA, tmp_path: Path) -> None:
+    """A real HTTP/2 server answers 50 requests at once, all on the first connection."""
+    if shutil.which("node") is None:
+        missing("node")
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    process = await asyncio.create_subprocess_exec(
+        "node", "-e", HTTP2_SERVER, cwd=tmp_path, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(LIMIT_SECONDS):
+            port = int(await process.stdout.readline())
+        transport = FastTransport(settings(ca_file=tmp_path / "ca.pem", concurrency=50))
+        await post(transport, f"https://127.0.0.1:{port}/x")
+        answers = await asyncio.gather(*(post(transport, f"https://127.0.0.1:{port}/x") for _ in range(50)))
+        await transport.close()
+    finally:
+        process.kill()
+        await process.wait()
+    assert {answer.body for answer in answers} == {b"2.0 1"}
+
+
+HTTP2_SERVER = """
+const fs = require("node:fs");
+let sessions = 0;
+const server = require("node:http2").createSecureServer(
+  { cert: fs.readFileSync("cert.pem"), key: fs.readFileSync("key.pem"), allowHTTP1: true },
+  (request, response) => { request.resume(); response.end(`${request.httpVersion} ${sessions}`); },
+);
+server.on("session", () => { sessions += 1; });
+server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+"""
