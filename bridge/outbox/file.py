@@ -142,6 +142,12 @@ def check_version(connection: sqlite3.Connection, path: Path) -> None:
             f"the outbox file {path} was written by a newer workflow-bridge (schema {version}, this one knows "
             f"{SCHEMA_VERSION}); run that version, or restore a copy made before the upgrade"
         )
+    if 0 < version < SCHEMA_VERSION:
+        raise OutboxError(
+            f"the outbox file {path} was written by an older workflow-bridge (schema {version}, this one knows "
+            f"{SCHEMA_VERSION}) and was left as it is; run that version until it has delivered everything, then move "
+            "the file and its -wal and -shm files away"
+        )
     if version == 0 and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
         raise OutboxError(f"{path} is an SQLite file, but no outbox; give the outbox a file of its own")
 

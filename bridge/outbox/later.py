@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import orjson
+
 from bridge.call import Operation
 from bridge.outbox.lanes import BEHIND_CREATE, BEHIND_OTHER, FREE, NONE, RELEASED_AT_ONCE, Heads, behind, blocked, bound
 from bridge.outbox.rows import entries_of
@@ -66,13 +68,13 @@ class Later:
         holds = self._state.holds(number)
         size = max(limit, _PAGE) if holds else limit
         rows = self._connection.execute(QUERIES["pending"], (*queue_range(number, after), size)).fetchall()
-        heads: dict[str, Heads] = {}
+        heads = self._heads_of(number, rows) if holds else {}
         free: list[tuple[Any, ...]] = []
         held: list[tuple[int, int]] = []  # kind, seq
         looked_at = 0
         for row in rows:
             looked_at += 1
-            if not holds or not self._holds_back(number, row, heads, held):
+            if not holds or not self._holds_back(row, heads, held):
                 free.append(row)
             if len(free) == limit:
                 break
@@ -80,13 +82,15 @@ class Later:
         reached = rows[looked_at - 1][_SEQ] if looked_at else after
         return Page(entries_of(free, self._state.shapes), reached, more=looked_at == size or looked_at < len(rows))
 
-    def _holds_back(
-        self, number: int, row: tuple[Any, ...], heads: dict[str, Heads], held: list[tuple[int, int]]
-    ) -> bool:
+    def _heads_of(self, number: int, rows: Iterable[tuple[Any, ...]]) -> dict[str, Heads]:
+        """The heads of all lanes that these rows lie in. Few are held: one query finds out which, a seek for each."""
+        keys = list({row[_LANE] or row[_INSTANCE] for row in rows})
+        held = self._connection.execute(QUERIES["lanes_held"], (number, orjson.dumps(keys))).fetchall()
+        return dict.fromkeys(keys, FREE) | {key: self.heads((number, key)) for (key,) in held}
+
+    def _holds_back(self, row: tuple[Any, ...], heads: dict[str, Heads], held: list[tuple[int, int]]) -> bool:
         seq, create, lane_key = row[_SEQ], self._creates(row), row[_LANE] or row[_INSTANCE]
-        found = heads.get(lane_key)
-        if found is None:
-            found = heads[lane_key] = self.heads((number, lane_key))
+        found = heads[lane_key]
         if found is FREE or not blocked(found, seq, create=create):
             return False
         held.append((behind(create=create), seq))

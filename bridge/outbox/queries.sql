@@ -140,6 +140,10 @@ SELECT
     (SELECT seq FROM later WHERE queue = ?1 AND lane_key = ?2 AND kind = 4 ORDER BY seq LIMIT 1),
     (SELECT seq FROM later WHERE queue = ?1 AND lane_key = ?2 AND kind = 5 ORDER BY seq LIMIT 1)
 
+-- name: lanes_held
+SELECT value FROM json_each(?2)
+WHERE EXISTS (SELECT 1 FROM later WHERE queue = ?1 AND lane_key = value AND kind IS NOT NULL)
+
 -- name: parked
 SELECT count(*) FROM later WHERE hold = 1 AND given = 0
 

@@ -1,4 +1,4 @@
--- The outbox file, schema version 1.
+-- The outbox file, schema version 2.
 --
 -- entries   what is ready, read and settled in order of its key; no secondary index.
 --           seq = queue number << 44 | counter of the queue << 1 | 1 where the original lies in `originals`.

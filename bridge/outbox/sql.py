@@ -27,7 +27,7 @@ def _named(text: str) -> dict[str, str]:
 
 
 SCHEMA = _read("schema.sql")
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # one more whenever schema.sql changes: a file of another version is refused, not guessed at
 QUERIES = _named(_read("queries.sql"))
 
 _ONE_ROW = f"({', '.join('?' * len(INSERT_COLUMNS.split(', ')))})"
