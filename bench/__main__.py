@@ -5,30 +5,26 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import socket
 import statistics
 import subprocess
 import sys
 import time
 import uuid
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench import http
-from bench.load import PARTITIONS, WARM, fill_queue, fill_topic
+from bench import backlog, http
+from bench.load import fill_queue, fill_topic
+from bench.paced import Traffic
 from bench.rules import measures
+from bench.running import broker, cpu_seconds, free_port, make_topic, status, stub
 from bench.scenes import SCENES, Place, Scene, config, progress
 from bridge.admin.probe import read
-from tests.services.kafka import KafkaServer
-from tests.services.rabbitmq import RabbitServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-TICKS = os.sysconf("SC_CLK_TCK")
 LOOK_SECONDS = 0.05
 STALLED_SECONDS = 60.0
 RULES = "rules"
@@ -47,7 +43,10 @@ def main() -> None:
     """Parse, run, print."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument(
-        "--scene", action="append", choices=[*(scene.name for scene in SCENES), RULES, HTTP], help="only this one"
+        "--scene",
+        action="append",
+        choices=[*(scene.name for scene in SCENES), RULES, HTTP, backlog.NAME],
+        help="only this one",
     )
     parser.add_argument("--messages", type=int, help="instead of each scene's own number")
     parser.add_argument("--runs", type=int, default=3, help="the median is shown (default: %(default)s)")
@@ -58,13 +57,15 @@ def main() -> None:
         _play_rules(as_json=options.json)
     if not options.scene or HTTP in options.scene:
         _play_http(options.runs, as_json=options.json)
+    if backlog.NAME in (options.scene or ()):
+        _play_backlog(options)
     chosen = [scene for scene in SCENES if not options.scene or scene.name in options.scene]
     if chosen and not options.json:
         print(f"{'scene':8} {'CPU µs/msg':>10} {'aim':>5} {'floor':>6} {'msg/s':>9} {'peak MiB':>8}  what")
     for source in ("kafka", "rabbitmq"):
         scenes = [scene for scene in chosen if scene.source == source]
         if scenes:
-            with TemporaryDirectory(prefix="bench-") as folder, _broker(source, Path(folder)) as address:
+            with TemporaryDirectory(prefix="bench-") as folder, broker(source, Path(folder)) as address:
                 for scene in scenes:
                     _play(scene, address, options)
 
@@ -99,12 +100,19 @@ def _play_http(runs: int, *, as_json: bool) -> None:
         print()
 
 
+def _play_backlog(options: argparse.Namespace) -> None:
+    """The scene of a full outbox; ``--messages`` is how many entries are pending."""
+    with TemporaryDirectory(prefix="bench-") as folder, broker("kafka", Path(folder)) as address:
+        backlog.show(backlog.play(address, Path(folder), runs=options.runs, total=options.messages or 1_000_000,
+                                  traffic=Traffic(150.0, 15.0)))  # fmt: skip
+
+
 def _play(scene: Scene, address: str, options: argparse.Namespace) -> None:
     count = options.messages or scene.messages
     name = f"bench-{scene.name}-{uuid.uuid4().hex[:6]}"
     results = []
     if scene.source == "kafka":
-        _make_topic(address, name)
+        make_topic(address, name)
         fill_topic(address, name, count)
     for _ in range(options.runs):
         if scene.source == "rabbitmq":
@@ -132,8 +140,8 @@ def _print(scene: Scene, result: Result, floor: float, *, as_json: bool) -> None
 
 def _run(scene: Scene, address: str, name: str, count: int, profile: Path | None) -> Result:
     group = f"{name}-{uuid.uuid4().hex[:6]}"
-    with TemporaryDirectory(prefix="bench-run-") as folder, _stub() as stub_port:
-        place = Place(Path(folder), address, name, stub_port, _free_port())
+    with TemporaryDirectory(prefix="bench-run-") as folder, stub() as stub_port:
+        place = Place(Path(folder), address, name, stub_port, free_port())
         settings = config(scene, place)
         if scene.source == "kafka":
             settings["sources"]["in"]["group_id"] = group
@@ -159,7 +167,7 @@ def _measure(process: subprocess.Popen[bytes], place: Place, look: Callable[[], 
         if process.poll() is not None:
             raise RuntimeError("the bridge did not start")
         time.sleep(0.002)
-    started = _cpu_seconds(process.pid)
+    started = cpu_seconds(process.pid)
     first = news = time.monotonic()
     done = 0
     while done < count:
@@ -170,59 +178,14 @@ def _measure(process: subprocess.Popen[bytes], place: Place, look: Callable[[], 
         if seen > done:
             first = first if done else now
             done, news = seen, now
-    spent = _cpu_seconds(process.pid) - started
-    peak = _status(process.pid, "VmHWM:") / 1024
+    spent = cpu_seconds(process.pid) - started
+    peak = status(process.pid, "VmHWM:") / 1024
     return Result(spent * 1e6 / count, count / (now - first + LOOK_SECONDS), peak)
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def _status(pid: int, key: str) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(key)))
 
 
 def _floor(source: str, address: str, name: str, count: int) -> float:
     command = [sys.executable, "-m", "bench.floor", source, address, name, str(count)]
     return float(subprocess.check_output(command, text=True)) * 1e6 / count
-
-
-@contextmanager
-def _stub() -> Iterator[int]:
-    process = subprocess.Popen([sys.executable, "-m", "bench.stub"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None  # noqa: S101  it was asked for above
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
-
-
-@contextmanager
-def _broker(source: str, folder: Path) -> Iterator[str]:
-    if source == "kafka":
-        with KafkaServer(folder / "kafka", jvm=WARM) as kafka:
-            yield kafka.bootstrap
-    else:
-        (folder / "rabbitmq").mkdir()
-        with RabbitServer(folder / "rabbitmq") as rabbitmq:
-            yield rabbitmq.url
-
-
-def _make_topic(address: str, name: str) -> None:
-    from confluent_kafka.admin import AdminClient, NewTopic  # noqa: PLC0415  used once
-
-    admin = AdminClient({"bootstrap.servers": address})
-    admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 main()

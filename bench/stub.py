@@ -1,18 +1,24 @@
 """The fastest Workflows API that Python makes: answers every call with success, remembers only how many.
 
-Run as a process of its own: ``python -m bench.stub`` prints its port. ``GET /counts`` tells what it has seen.
+Run as a process of its own: ``python -m bench.stub`` prints its port. ``GET /counts`` tells what it has seen, and with
+``python -m bench.stub receipts`` also ``GET /receipts`` when it first saw each instance id. There is no workflow of the
+name "missing".
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import sys
+import time
+from typing import ClassVar
 
 import orjson
 import uvloop
 
 INSTANCE_ID = re.compile(rb'"instance_id":"([^"]+)"')
 CONTENT_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+EVENT_ID = re.compile(rb"/instances/([^/]+)/events/")
 END = b"\r\n\r\n"
 UUID = b"0c5aaa5e-0000-4000-8000-000000000000"
 
@@ -23,6 +29,14 @@ class Counts:
     requests = 0
     creates = 0
     events = 0
+
+
+class Receipts:
+    """When each instance id was first asked for: Unix nanoseconds."""
+
+    wanted = "receipts" in sys.argv
+    first = 0  # the first request of all
+    times: ClassVar[dict[str, int]] = {}
 
 
 class Connection(asyncio.Protocol):
@@ -55,7 +69,13 @@ def answer(line: bytes, body: bytes) -> bytes:
     """The answer to one request."""
     if b"/counts" in line:
         return http(orjson.dumps({"requests": Counts.requests, "creates": Counts.creates, "events": Counts.events}))
+    if b"/receipts" in line:
+        return http(orjson.dumps({"first": Receipts.first, "times": Receipts.times}))
     Counts.requests += 1
+    if Receipts.wanted:
+        note(line, body)
+    if b"/workflows/missing/" in line:
+        return MISSING
     if b"/events/" in line:
         Counts.events += 1
         return http(envelope(b'{"instanceId":"x","timestamp":"2026-01-01T00:00:00Z"}'))
@@ -67,6 +87,15 @@ def answer(line: bytes, body: bytes) -> bytes:
     return http(envelope(b"[" + b",".join(made) + b"]" if b"/batch" in line else made[0]))
 
 
+def note(line: bytes, body: bytes) -> None:
+    """Remember when the instances of a request were asked for."""
+    now = time.time_ns()
+    Receipts.first = Receipts.first or now
+    event = EVENT_ID.search(line)
+    for name in [event[1]] if event else INSTANCE_ID.findall(body):
+        Receipts.times.setdefault(name.decode(), now)
+
+
 def envelope(result: bytes) -> bytes:
     """Production's frame around a result."""
     return b'{"success":true,"errors":[],"messages":[],"result":' + result + b"}"
@@ -75,6 +104,10 @@ def envelope(result: bytes) -> bytes:
 def http(body: bytes) -> bytes:
     """A 200."""
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
+NO_WORKFLOW = b'{"success":false,"errors":[{"code":10200,"message":"workflow not found"}],"messages":[],"result":null}'
+MISSING = http(NO_WORKFLOW).replace(b"200 OK", b"404 Not Found", 1)
 
 
 async def main() -> None:
