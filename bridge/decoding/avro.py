@@ -31,8 +31,10 @@ def compile_avro(text: str, references: Sequence[tuple[str, str]] = ()) -> Calla
     schema, named = parse_avro(text, references)
     try:
         dense, walk = density(schema, named), walker(schema, named)
-    except (KeyError, TypeError) as error:  # fastavro is content with less than the specification asks for
+    except (KeyError, TypeError, ValueError) as error:  # fastavro is content with less than the specification asks for
         raise Undecodable(f"not an Avro schema: {error} is missing or wrong") from None
+    except RecursionError:
+        raise Undecodable("an Avro schema that is nested too deeply") from None
     longest = 0 if dense == ALWAYS else MAX_VALUES // dense
 
     def read(data: bytes) -> object:

@@ -52,6 +52,8 @@ class _Measure:
 
     def _weight(self, schema: Schema) -> _Weight:
         if isinstance(schema, list):
+            if not schema:
+                raise ValueError("a union's branch")
             parts = [self._weight(branch) for branch in schema]
             return _Weight(1 + min(part.size for part in parts), max(part.values for part in parts))
         kind = schema if isinstance(schema, str) else schema["type"]

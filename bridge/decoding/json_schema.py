@@ -32,8 +32,11 @@ def compile_json(text: str) -> Callable[[bytes | None], object]:
 
     def read(body: bytes | None) -> object:
         value = decode_json(body)
-        if body is not None and not validator.is_valid(value):
-            raise Undecodable(_reason(validator, value))
+        try:
+            if body is not None and not validator.is_valid(value):
+                raise Undecodable(_reason(validator, value))
+        except (ValueError, RecursionError):  # the validator goes less deep than the parser
+            raise Undecodable("nested too deeply to be checked with a JSON Schema") from None
         return value
 
     return read

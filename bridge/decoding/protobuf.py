@@ -79,6 +79,8 @@ class _Types:
                 return convert(parsed(kind, data), Budget())
             except RecursionError:
                 raise Undecodable("messages within messages, too deep") from None
+            except (AttributeError, TypeError):  # such as a Timestamp of its own, or a field called HasField
+                raise Undecodable("the schema gives names of Protobuf's own another meaning") from None
 
         return read
 

@@ -81,7 +81,7 @@ class SchemaRegistry:
             raise SchemasUnavailable(f"{url}: HTTP {status}", _reason(status))
         try:
             return _registered(answer)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise SchemasUnavailable(f"{url}: the answer is not that of a schema registry", "bad_answer") from None
 
     async def _ask(self, url: str) -> tuple[int, bytes]:
@@ -95,7 +95,7 @@ class SchemaRegistry:
                 return response.status_code, await _read(response, url)
         except (TimeoutError, httpx.TimeoutException):
             raise SchemasUnavailable(f"{url}: no answer in time", "timeout") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise SchemasUnavailable(f"{url}: {type(error).__name__}: {error}", "connect") from None
         except RuntimeError:  # closed while it was asked
             raise SchemasUnavailable("the connections to the registry are closed", "closed") from None
@@ -147,7 +147,7 @@ def _parsed(content: bytes) -> Mapping[str, object]:
 
 
 def _registered(answer: Mapping[str, object]) -> Registered:
-    """Raises KeyError, TypeError, ValueError."""
+    """Raises KeyError, TypeError, ValueError, OverflowError."""
     text, kind, references = answer["schema"], answer.get("schemaType") or "AVRO", answer.get("references") or ()
     if not isinstance(text, str) or not isinstance(kind, str) or not isinstance(references, list | tuple):
         raise TypeError

@@ -22,6 +22,7 @@ Read = Callable[[bytes], object]
 """A compiled schema: the part of a body behind the id -> value. Raises Undecodable."""
 
 HEADER_BYTES = 5
+HIGHEST_ID = 2**31 - 1  # registries count in Java's int, and to a larger id they answer like any other server
 MAX_SCHEMAS = 10_000  # kept at once
 MAX_REFERENCES = 1_000  # of one schema, with those of its references
 UNKNOWN_SECONDS = 30.0  # so long an id that the registry does not have is not asked for again
@@ -59,7 +60,7 @@ class SchemaDecoder:
     async def prepare(self, messages: Sequence[Message]) -> None:
         """Fetch the schemas that these messages name and that are not here. Raises SchemasUnavailable."""
         needed = {number for message in messages if (number := _id_of(message.body)) is not None}
-        missing = [number for number in needed if self._is_missing(number)]
+        missing = [number for number in needed if number <= HIGHEST_ID and self._is_missing(number)]
         if missing:
             self._make_room(needed)
             for number in missing:
@@ -124,6 +125,8 @@ class SchemaDecoder:
         number = _id_of(body)
         if number is None:
             raise Undecodable("the body does not begin with a zero byte and a schema's id")
+        if number > HIGHEST_ID:
+            raise Undecodable(f"no registry can have a schema {number}")
         found = self._known.get(number)
         if found is None:
             raise SchemasUnavailable(f"schema {number} was not prepared for", "closed")

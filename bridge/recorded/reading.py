@@ -224,6 +224,8 @@ def _header_value(held: object, path: tuple[str | int, ...]) -> HeaderValue:
             raise NotAMessage(path, f"a header of type {held['type']} has a value")
         return _bytes({name: value for name, value in held.items() if name != "type"}, path)
     value, kind = held["value"], held.get("type")
+    if not isinstance(kind, str | None):
+        raise NotAMessage(path, f"the type of a header is one of {', '.join(_KINDS)}")
     if kind in {"int", "float"} and isinstance(value, str | int | float) and not isinstance(value, bool):
         try:
             return int(value) if kind == "int" else float(value)

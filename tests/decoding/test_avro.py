@@ -184,6 +184,13 @@ def nodes(count: int) -> bytes:
     return b"\x02" * count + b"\x00"
 
 
+@pytest.mark.parametrize("schema", ["[]", '{"type": "record", "name": "a", "fields": [{"name": "x", "type": []}]}'])
+def test_a_union_without_branches_is_no_schema(schema: str) -> None:
+    """Nothing could be written with it; a registry that has it must not end the bridge."""
+    with pytest.raises(Undecodable, match="not an Avro schema"):
+        compile_avro(schema)
+
+
 def test_a_type_may_contain_itself_up_to_a_depth() -> None:
     """Deeper data would end the process in the library."""
     value: Any = read(NODE, nodes(30))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,14 @@ def test_a_file_that_is_no_schema_is_a_problem_of_the_configuration(tmp_path: Pa
     with pytest.raises(ConfigError, match=why) as caught:
         decoded(DecodingSettings.model_validate({"schema_file": str(file)}), message(b"{}"))
     assert caught.value.problems[0].path == "schema_file"
+
+
+@pytest.mark.parametrize("schema", ['{"type": "object"}', '{"type": "array", "items": {"$ref": "#"}}', '{"not": {}}'])
+@pytest.mark.parametrize("depth", [300, 1000])
+def test_a_body_too_deep_for_the_validator_is_undecodable(schema: str, depth: int) -> None:
+    """The parser takes more levels than the validator, whose own errors must not end the bridge."""
+    with contextlib.suppress(Undecodable):
+        compile_json(schema)(b"[" * depth + b"]" * depth)
 
 
 def test_no_pattern_takes_long() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +10,7 @@ from google.protobuf import any_pb2, duration_pb2, struct_pb2, timestamp_pb2, wr
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from bridge.decoding import DecodingSettings
-from bridge.decoding.protobuf import compile_file
+from bridge.decoding.protobuf import compile_file, compile_protobuf
 from bridge.errors import ConfigError, Undecodable
 from bridge.routing.jsontext import encode
 from bridge.routing.times import parse_duration, parse_timestamp
@@ -252,6 +253,23 @@ def test_times_out_of_range_are_undecodable(seconds: int) -> None:
     """What the rules have no value for is not rounded into one."""
     with pytest.raises(Undecodable):
         read("t.Known", make("t.Known", at={"seconds": seconds}))
+
+
+@pytest.mark.parametrize(
+    ("source", "data"),
+    [
+        (
+            'message_type { name: "M" field { name: "HasField" number: 1 type: TYPE_INT32 label: LABEL_OPTIONAL } }',
+            b"\x08\x05",
+        ),
+        ('package: "google.protobuf" message_type { name: "Timestamp" }', b""),
+    ],
+)
+def test_a_schema_that_redefines_names_of_protobuf_stops_only_its_messages(source: str, data: bytes) -> None:
+    """A field may be called like a method, and a type like a well-known one."""
+    compiled = b64encode(descriptor(source).SerializeToString()).decode()
+    with pytest.raises(Undecodable, match="another meaning"):
+        compile_protobuf(compiled)(b"\0" + data)
 
 
 def test_unknown_fields_are_ignored() -> None:

@@ -165,6 +165,17 @@ async def test_what_cannot_be_decoded(registry: SchemaRegistryServer, body: byte
     assert why in failed[1]
 
 
+async def test_an_id_that_no_registry_can_have_is_not_asked_for(registry: SchemaRegistryServer) -> None:
+    """Registries answer ids beyond Java's int like a wrong address: waiting that out would stop the source for ever."""
+    good = registry.register("a", text(LIST_SCHEMA))
+    codec = made(registry)
+    values, failed = await all_of(codec, framed(2**32 - 1, VALUE), framed(good, VALUE))
+    assert (values, list(failed)) == ([None, [1, 2]], [0])
+    assert "no registry can have" in failed[0]
+    assert len(registry.requests) == 1
+    await codec.close()
+
+
 async def test_a_registry_that_is_down_says_nothing_about_messages(registry: SchemaRegistryServer) -> None:
     """What is known goes on; what is not waits, and is decoded when the registry is back."""
     registry.register("a", text(LIST_SCHEMA))

@@ -171,6 +171,7 @@ def test_the_decoded_value_can_be_given_instead_of_a_body() -> None:
         ({"headers": [[1, "a"]]}, ("headers", 0), "quotes"),
         ({"headers": {"a": [1]}}, ("headers", "a"), "text, a number"),
         ({"headers": {"a": {"type": "int", "value": "x"}}}, ("headers", "a"), "no int"),
+        ({"headers": {"a": {"type": ["int"], "value": 1}}}, ("headers", "a"), "is one of"),
         ({"headers": {"a": {"type": "int", "value": None}}}, ("headers", "a"), "cannot have this value"),
         ({"headers": {"a": {"type": "bool", "value": 1}}}, ("headers", "a"), "no bool"),
         ({"headers": {"a": {"type": "text"}}}, ("headers", "a"), "has a value"),
