@@ -28,11 +28,21 @@ class Shapes:
         self._connection = connection
         self.known: dict[int, Shape] = {}
         self._numbers: dict[Shape, int] = {}
-        for number, *shape in connection.execute(QUERIES["shapes"]).fetchall():
-            self._adopt(number, (*shape,))
-        self._last = max(self.known, default=0)  # a number is never given twice by one process
+        self._last = 0  # a number is never given twice by one process, not even that of a transaction rolled back
         self._limit = ROOM
         self._forgotten: list[int] = []
+
+    def load(self) -> None:
+        """Read the table: at the start, and anew after a transaction was rolled back.
+
+        ``known`` stays the same mapping: whoever reads by it finds what the next transaction brings before being told.
+        """
+        stored = self._connection.execute(QUERIES["shapes"]).fetchall()
+        self._numbers.clear()
+        for number, *shape in stored:
+            self._adopt(number, (*shape,))
+        self._last = max(self._last, *self.known, 0)
+        self._forgotten = [*self.known.keys() - self._numbers.values()]
 
     def number_of(self, shape: Shape) -> int:
         """The number of a shape, which is stored if it is new."""

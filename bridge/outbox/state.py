@@ -10,7 +10,6 @@ from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.outbox.base import Depth, Queue
-from bridge.outbox.shapes import Shapes
 from bridge.outbox.sql import QUERIES
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from bridge.outbox.rows import Shape
+    from bridge.outbox.shapes import Shapes
 
     ShapeKey = tuple[str, str, str, str, str, int, str, bool]
 
@@ -80,10 +80,10 @@ class _Shaping(dict["ShapeKey", "tuple[int, Callable[[], int]]"]):
 class State:
     """See the module's text. Used by the writer's thread alone."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, shapes: Shapes) -> None:
         self._connection = connection
         self.shaping = _Shaping(self._new_shape)
-        self._shapes = Shapes(connection)
+        self._shapes = shapes
         self._steps: dict[Queue, Callable[[], int]] = {}
         self.numbers: dict[Queue, int] = {}
         self._held: set[int] = set()
@@ -97,6 +97,7 @@ class State:
         self._load()
 
     def _load(self) -> None:
+        self._shapes.load()
         for number, target, workflow, last_seq, ready in self._connection.execute(QUERIES["queues"]).fetchall():
             self._adopt(number, Queue(target, workflow), last_seq, ready)
             self._lanes_changed.add(number)

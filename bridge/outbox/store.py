@@ -17,6 +17,7 @@ from bridge.outbox.later import Later, Page
 from bridge.outbox.rows import intake_rows
 from bridge.outbox.seen import SeenIds
 from bridge.outbox.settling import Settling
+from bridge.outbox.shapes import Shapes
 from bridge.outbox.sql import INSERT_ENTRIES, INSERT_ENTRY, INSERTED_AT_ONCE, QUERIES
 from bridge.outbox.state import State
 
@@ -38,13 +39,14 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, seen_ids: int, clock: Callable[[], int]) -> None:
         self._connection = connection
         self._seen_ids = seen_ids
+        self._shapes = Shapes(connection)  # outlives a rolled back transaction: the event loop reads by it
         self._clock = clock
         self._read: dict[int, int] = {}  # queue number -> how far ``pending`` has read here
 
     @cached_property
     def state(self) -> State:
         """Counters and counts of the file as it is now."""
-        return State(self._connection)
+        return State(self._connection, self._shapes)
 
     @cached_property
     def later(self) -> Later:

@@ -11,12 +11,21 @@ import pytest
 
 from bridge.call import Policy
 from bridge.outbox import shapes
-from bridge.outbox.base import Verdict
-from tests.outbox.subjects import call, ids, message
+from bridge.outbox.base import Settlement, Verdict
+from bridge.outbox.file import connect, prepare
+from bridge.outbox.rows import entries_of
+from bridge.outbox.sql import QUERIES
+from bridge.outbox.store import Store
+from tests.outbox.subjects import Clock, call, create, ids, intake_of, message
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
     from bridge.call import Call
     from bridge.message import Message
+    from bridge.outbox.base import Entry
+    from bridge.outbox.rows import Shape
     from tests.outbox.subjects import Subject
 
 ROOM = 20
@@ -97,3 +106,61 @@ async def test_forgetting_beside_reading(sqlite: Subject) -> None:
         await sqlite.settle(Verdict.DELIVERED, *entries)
     read += ids(await sqlite.pending(after=after))
     assert read == [str(number) for number in range(10 * ROOM)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A file and its writer's connection."""
+    prepare(tmp_path / "outbox.db")
+    store = Store(connect(tmp_path / "outbox.db"), 100, Clock())
+    yield store
+    store.close()
+
+
+def known(store: Store) -> Mapping[int, Shape]:
+    """What the event loop reads by until it is told of the next transaction."""
+    return store.state.snapshot(count_bytes=False).shapes
+
+
+def read(store: Store, shapes_: Mapping[int, Shape]) -> list[Entry]:
+    """As the event loop may, as soon as the disk has a transaction."""
+    return entries_of(store._connection.execute(QUERIES["pending"], (0, 1 << 62, -1)), shapes_)
+
+
+def test_a_new_shape_can_be_read_before_the_loop_is_told(store: Store) -> None:
+    """Also where the transaction that brought it had to be made twice: the disk has it before the loop hears of it."""
+    before = known(store)
+    store.begin()
+    store.roll_back()
+    store.begin()
+    store.add([intake_of(create(1, "a"))])
+    store.commit()
+    assert [entry.workflow for entry in read(store, before)] == ["fulfil-order"]
+
+
+def test_a_number_of_a_rolled_back_transaction_is_not_given_again(store: Store) -> None:
+    """Whoever still has the shapes of before reads no other call out of a row."""
+    before = known(store)
+    store.begin()
+    store.add([intake_of(create(1, "a", workflow="undone"))])
+    store.roll_back()
+    store.begin()
+    store.add([intake_of(create(2, "b", workflow="done"))])
+    store.commit()
+    assert [entry.workflow for entry in read(store, before)] == ["done"]
+
+
+def test_forgetting_that_is_rolled_back_forgets_nothing(store: Store) -> None:
+    """Shapes that a rolled back transaction forgot are there again, whatever is forgotten after that."""
+    store.begin()
+    store.add([intake_of(of_config(number)) for number in range(2 * ROOM)])
+    store.commit()
+    entries = read(store, known(store))
+    store.begin()
+    store.settling.settle([Settlement(entry, Verdict.DELIVERED) for entry in entries])
+    store.state.flush()
+    store.roll_back()
+    store.begin()
+    store.add([intake_of(of_config(number)) for number in range(2 * ROOM, 6 * ROOM)])
+    store.commit()
+    assert len(read(store, known(store))) == 6 * ROOM
