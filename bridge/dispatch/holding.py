@@ -62,10 +62,11 @@ class Holding:
                     log.info("resumed", target=request.target, workflow=request.scope.workflow)
 
     def _works(self, request: Request, result: Result) -> bool:
-        if not isinstance(result, Failure):
+        if isinstance(result, Failure) and not answered(result):
+            return False
+        if not isinstance(result, Failure) or result.meaning is not Meaning.REJECTED:
             self._rejections.ended(request.scope)
-            return True
-        return answered(result) and not self._rejections.stopped(request.scope)
+        return not self._rejections.stopped(request.scope)
 
     def ended(self, request: Request, now_ms: int) -> None:
         """The request is over, and if nothing was heard it showed nothing."""
