@@ -61,8 +61,8 @@ def _dead(entry: Entry, _: Policy, failure: Failure, moment: Moment) -> Settleme
 
 
 def _resend(entry: Entry, policy: Policy, failure: Failure, moment: Moment) -> Settlement:
-    """A create or a status change is safe to repeat; an event only where the rule says so."""
-    if not policy.resend_unknown:
+    """An event that may have arrived is repeated only where the rule says so; one that was never sent, always."""
+    if not policy.resend_unknown and failure.reason != "connect":
         return _dead(entry, policy, failure._replace(reason="unknown_outcome"), moment)
     return _retry(entry, policy, failure, moment)
 

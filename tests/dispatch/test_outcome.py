@@ -98,6 +98,15 @@ def test_an_unknown_event_is_resent_unless_the_rule_forbids_it() -> None:
     assert (dead.verdict, dead.reason) == (Verdict.DEAD, "unknown_outcome")
 
 
+def test_an_event_that_was_never_sent_is_no_unknown_outcome() -> None:
+    """Without a connection nothing has arrived: the event goes again, whatever the rule says of unknown outcomes."""
+    careful = entry(1, operation=Operation.EVENT, arrived_ms=NOW_MS)._replace(
+        policy=Policy("r", resend_unknown=False).encode()
+    )
+    refused = Failure(Meaning.UNKNOWN, "connect", "could not connect to the API")
+    assert settle(Step.RESEND, careful, refused, MOMENT).verdict is Verdict.RETRY
+
+
 def test_parking_ends() -> None:
     """An event that has waited as long as its rule allows is a dead letter, and is probed once just then."""
     policy = Policy("r", wait_seconds=10).encode()
