@@ -102,13 +102,14 @@ async def test_a_restart_knows_what_was_used(tmp_path: Path) -> None:
             emulator.advance(590)  # nearly the whole window is over: what is left of it may go at once
             running.allowance.budget.quotas["default"].reset_at -= 590
             await running.add(*many(40, first=1))
-            await running.until(lambda: len(emulator.journal.records) == 18)
+            await running.until(lambda: len(emulator.journal.records) >= 17)  # the 18th may have to wait for the line
+        used = len(emulator.journal.records)
         async with bridge(tmp_path, emulator) as running:
             assert running.allowance.request_seconds() > 1
             assert running.allowance.budget.state is State.COUNTED
             await asyncio.sleep(0.3)
-            assert len(emulator.journal.records) == 18
-            assert running.outbox.depth().ready == 23
+            assert len(emulator.journal.records) == used
+            assert running.outbox.depth().ready == 41 - used
 
 
 async def test_a_server_without_headers_is_not_limited(tmp_path: Path) -> None:
