@@ -79,7 +79,7 @@ class Comparison:
         self.messages += messages
         for difference in differences(old, new):
             self.differing += 1
-            self.by_kind.update({_kind(change) for change in difference.changes})
+            self.by_kind.update(list(dict.fromkeys(map(_kind, difference.changes))))  # in order: a tie is no lottery
             self.by_rule.update((change.rule, change.operation, change.what) for change in difference.changes)
             if len(self.samples) < self._most:
                 self.samples.append(difference)
