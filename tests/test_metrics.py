@@ -44,8 +44,12 @@ def everything(metrics: Metrics) -> None:
     metrics.delivered({("created", "create", "delivered"): 2})
     metrics.called("create", "ok", 0.2)
     metrics.batch(2)
+    metrics.throttled([("main", "budget")], 0.5)
+    metrics.creations_refused("main", "fulfil-order")
     metrics.end_to_end("create", [0.1, 0.2])
     metrics.watch_outbox(lambda: (4, 7, 6, 7_500, 2, 8_500, 1))
+    metrics.watch_quota("main", lambda: (1200.0, 900.0, 30.0))
+    metrics.watch_pauses(lambda: [("main", "fulfil-order", "workflow_missing")])
     metrics.watch_source("orders", lambda: dict.fromkeys(SOURCE_GAUGES, 1.0))
 
 
@@ -66,7 +70,7 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
     for row in TABLE:
         assert row.name.startswith(PREFIX)
         assert row.name.endswith("_total") == (row.type == "counter")
-        assert row.name.endswith("_seconds") == (row.unit in {"seconds", "Unix time"})
+        assert row.name.removesuffix("_total").endswith("_seconds") == (row.unit in {"seconds", "Unix time"})
         assert bool(row.buckets) == (row.type == "histogram")
         assert row.meaning
         assert row.unit
