@@ -6,13 +6,14 @@ import re
 from itertools import islice
 from pathlib import Path
 from time import sleep
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bridge.commands.files import refuse
 from bridge.config import Config, load_config
 from bridge.dead_letters.kept import encode, indented, plain, select, time_of
 from bridge.errors import ConfigError, OutboxError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from bridge.outbox.base import StoredDeadLetter
 
-NOT_FOUND, UNUSABLE = 1, 2  # exit codes
+NOT_FOUND = 1  # the exit code; 2, as everywhere: there is nothing to work on
 WISH_SECONDS, WISH_LOOKS = 3.0, 30  # a running bridge looks for wishes every second
 PIPE_COLUMNS = 240  # the width of a table that no terminal shows
 # What would move the cursor of a terminal, or change what it shows.
@@ -62,7 +63,7 @@ def list_letters(
         else:
             _show_table(list(letters), limit)
     except OutboxError as error:
-        _refuse(str(error))
+        refuse(str(error))
 
 
 @dead_letters.command("show")
@@ -77,7 +78,7 @@ def show_letter(
     try:
         stored = _admin(config, outbox).dead_letter(number)
     except OutboxError as error:
-        _refuse(str(error))
+        refuse(str(error))
     if stored is None:
         typer.echo(f"there is no dead letter {number}", err=True)
         raise typer.Exit(NOT_FOUND)
@@ -127,7 +128,7 @@ def _wish(admin: SqliteOutboxAdmin, number: int, what: str, otherwise: str) -> N
                 return
             sleep(WISH_SECONDS / WISH_LOOKS)
     except OutboxError as error:
-        _refuse(str(error))
+        refuse(str(error))
     typer.echo(f"{what}: written down; the bridge does it when it runs")
 
 
@@ -135,7 +136,7 @@ def _admin(config: Path | None, outbox: Path | None) -> SqliteOutboxAdmin:
     if outbox is not None:
         return SqliteOutboxAdmin(outbox)
     if config is None:
-        _refuse("say which outbox: --outbox FILE, or --config FILE (or WORKFLOW_BRIDGE_CONFIG)")
+        refuse("say which outbox: --outbox FILE, or --config FILE (or WORKFLOW_BRIDGE_CONFIG)")
     return SqliteOutboxAdmin(_outbox_of(config))
 
 
@@ -143,9 +144,9 @@ def _outbox_of(config: Path) -> Path:
     try:
         loaded = load_config(config)
     except ConfigError as error:
-        _refuse(*map(str, error.problems), "without a right configuration name the file: --outbox FILE")
+        refuse(*map(str, error.problems), "without a right configuration name the file: --outbox FILE")
     if not isinstance(loaded.outbox, SqliteSettings):
-        _refuse(f"the outbox of {config} is memory, which keeps no dead letters: {_elsewhere(loaded)}")
+        refuse(f"the outbox of {config} is memory, which keeps no dead letters: {_elsewhere(loaded)}")
     return loaded.outbox.path
 
 
@@ -159,12 +160,6 @@ def _elsewhere(config: Config) -> str:
     if to.exchange:
         return f"they go to the RabbitMQ exchange {to.exchange} with the routing key {to.routing_key!r}"
     return f"they are in the RabbitMQ queue {to.routing_key}"
-
-
-def _refuse(*lines: str) -> NoReturn:
-    for line in lines:
-        typer.echo(line, err=True)
-    raise typer.Exit(UNUSABLE)
 
 
 def _show_table(letters: Sequence[StoredDeadLetter], limit: int) -> None:

@@ -12,7 +12,7 @@ from bridge.finding import Finding
 from bridge.sources.rabbitmq_connection import address, explain, ssl_context
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
     from aiormq.abc import AbstractConnection
     from yarl import URL
@@ -24,23 +24,36 @@ _FAILURES = (AMQPError, OSError, ValueError, RuntimeError)
 
 async def inspect(settings: RabbitSettings) -> AsyncGenerator[Finding, None]:
     """The connection, each queue, and the exchanges that queues are bound to or send their dead letters to."""
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            connection = await stack.enter_async_context(_connection(settings))
-        except _FAILURES as error:
-            yield _not_connected(settings, error)
-            return
-        yield _connected(settings)
+
+    async def answers(connection: AbstractConnection) -> AsyncIterator[Finding]:
         for queue in settings.names:
             yield await _queue(connection, queue, declared=settings.declare is not None)
         for exchange in dict.fromkeys(_exchanges(settings)):
             yield await _exchange(connection, exchange)
+
+    async for finding in _connected_first(settings, answers):
+        yield finding
 
 
 async def inspect_exchange(
     settings: RabbitConnection, exchange: str, routing_key: str
 ) -> AsyncGenerator[Finding, None]:
     """The connection, and an exchange (or the queue behind the default one) that will be published to."""
+
+    async def answers(connection: AbstractConnection) -> AsyncIterator[Finding]:
+        if exchange:
+            yield await _exchange(connection, exchange)
+        else:
+            yield await _queue(connection, routing_key, declared=False)
+
+    async for finding in _connected_first(settings, answers):
+        yield finding
+
+
+async def _connected_first(
+    settings: RabbitConnection, answers: Callable[[AbstractConnection], AsyncIterator[Finding]]
+) -> AsyncGenerator[Finding, None]:
+    """Whether there is a connection, and what ``answers`` learns by it."""
     async with contextlib.AsyncExitStack() as stack:
         try:
             connection = await stack.enter_async_context(_connection(settings))
@@ -48,10 +61,8 @@ async def inspect_exchange(
             yield _not_connected(settings, error)
             return
         yield _connected(settings)
-        if exchange:
-            yield await _exchange(connection, exchange)
-        else:
-            yield await _queue(connection, routing_key, declared=False)
+        async for finding in answers(connection):
+            yield finding
 
 
 @contextlib.asynccontextmanager
