@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.services.workerd import Workerd
 
-NOT_FOUND = 404
+BAD_REQUEST, NOT_FOUND = 400, 404
 SETTLE_SECONDS = 0.25  # the longest that a verdict takes to the disk, on a busy machine
 
 
@@ -33,6 +33,7 @@ class Call:
     life: int = 0  # which bridge process sent it
     status: int = 0  # 0: not answered
     answered: float = 0.0  # monotonic seconds
+    answer: bytes = b""
 
     @property
     def names(self) -> list[str]:
@@ -45,6 +46,18 @@ class Call:
         if self.method == "POST":
             return [f"create {self.body['instance_id']}"]
         return []
+
+    @property
+    def told(self) -> list[str]:
+        """The calls whose fate the answer tells; a batch leaves ids out, and a look-up is about one create."""
+        if self.status == NOT_FOUND:
+            return []  # nothing is decided: it is asked again
+        if self.method == "GET":
+            return [f"create {self.path.rsplit('/', 1)[1]}"]
+        if self.path.endswith("/batch"):
+            made = orjson.loads(self.answer)["result"] if self.status < BAD_REQUEST else ()
+            return [f"create {item['id']}" for item in made]
+        return self.names
 
 
 @dataclass
@@ -61,6 +74,7 @@ class Recorder:
     token: str = ""
     account_id: str = ""
     life: int = 0  # raised by the test when it starts the bridge anew
+    stored: set[str] = field(default_factory=set)  # calls whose outcome a process had the time to store
 
     @property
     def received(self) -> Counter[str]:
@@ -73,16 +87,23 @@ class Recorder:
         made = {(call.life, name) for call in self.calls if call.status != NOT_FOUND for name in call.names}
         return Counter({name: lives - 1 for name, lives in Counter(name for _, name in made).items() if lives > 1})
 
-    def in_flight(self) -> set[str]:
-        """Calls whose outcome the bridge cannot have stored yet: not answered, or only just."""
-        now = time.monotonic()
-        open_calls = [call for call in self.calls if not call.status or now - call.answered < SETTLE_SECONDS]
-        return {name for call in open_calls for name in call.names}
+    async def in_flight(self, at: float) -> set[str]:
+        """Calls of the process killed ``at`` whose outcome it cannot have stored: not told to it, or only just.
+
+        What it had sent by then counts, though it be read from the wire only now; so does an id that no batch answer
+        has named, until it has been looked up.
+        """
+        while self._server.server_state.connections:  # each ends when what its dead client sent has been read
+            await asyncio.sleep(0.005)
+        mine = [call for call in self.calls if call.life == self.life]
+        answered = [call for call in mine if call.status and at - call.answered >= SETTLE_SECONDS]
+        self.stored |= {name for call in answered for name in call.told}
+        return {name for call in mine if call.status != NOT_FOUND for name in call.names} - self.stored
 
     async def reached(self, calls: int, seconds: float = 60) -> None:
-        """Wait until so many different calls have reached the target."""
+        """Wait until so many different calls have reached the target, one of them from the process that runs now."""
         deadline = time.monotonic() + seconds
-        while len(self.received) < calls:
+        while len(self.received) < calls or not self.calls or self.calls[-1].life != self.life:
             if time.monotonic() > deadline:
                 raise AssertionError(f"{len(self.received)} of {calls} calls after {seconds} s")
             await asyncio.sleep(0.005)
@@ -124,7 +145,7 @@ class Recorder:
         call = Call(scope["method"], scope["path"], content, time.monotonic(), self.life)
         self.calls.append(call)
         status, answer = self.intercept(call) or await self._forward(scope, body)
-        call.status, call.answered = status, time.monotonic()
+        call.status, call.answered, call.answer = status, time.monotonic(), answer
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer})

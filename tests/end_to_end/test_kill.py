@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -116,7 +117,7 @@ async def test_the_bridge_is_killed(
             for point in points:
                 await recorder.reached(point)
                 bridge.kill()
-                in_flight = recorder.in_flight()
+                in_flight = await recorder.in_flight(time.monotonic())
                 unacknowledged = await broker.unacknowledged()
                 waiting = bridge.stored() if outbox == "sqlite" else len(unacknowledged or in_flight)
                 assert waiting or in_flight, "a kill with nothing to lose shows nothing"
