@@ -24,11 +24,12 @@ test: $(VENV)/.dev ## All tests, on real servers; installs those (Debian or Ubun
 test-fast: $(VENV)/.dev ## The tests that need only Python; under a minute
 	$(BIN)/python -m pytest -m "not ($(SERVICES) or slow)" $(PYTEST)
 
-lint: $(VENV)/.dev ## Format, lint, types, layers
+lint: $(VENV)/.dev ## Format, lint, types, layers, security
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --severity-level medium bridge
 
 format: $(VENV)/.dev ## Rewrite the sources as the formatter wants them
 	$(BIN)/ruff format .

@@ -11,18 +11,17 @@ import logging
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import quote, quote_plus
 
 import orjson
 import structlog
+
+from bridge.secrecy import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from structlog.typing import EventDict, Processor, WrappedLogger
 
-MASK = "[secret]"
-SHORTEST_SECRET = 4  # characters; taking out shorter ones would make every line unreadable
 # Chatty below WARNING; our own lines tell the same, once.
 LIBRARIES = ("aiokafka", "aio_pika", "aiormq", "asyncio", "httpcore", "httpx", "uvicorn", "uvicorn.error")
 
@@ -47,53 +46,6 @@ class Format(StrEnum):
     AUTO = "auto"  # console on a terminal, else json
     JSON = "json"
     CONSOLE = "console"
-
-
-class Redactor:
-    """Takes known secret values out of a text, in the spellings they may have there."""
-
-    def __init__(self) -> None:
-        self._spellings: list[str] = []
-
-    def add(self, secrets: Iterable[str]) -> None:
-        """From now on these are masked too; a rotated token is added, the old one stays masked."""
-        known = set(self._spellings)
-        for secret in secrets:
-            if len(secret) >= SHORTEST_SECRET:
-                known.update(_spellings(secret))
-        # The longest first: a secret may contain another one.
-        self._spellings = sorted(known, key=len, reverse=True)
-
-    def clear(self) -> None:
-        """Forget every secret (between two tests)."""
-        self._spellings = []
-
-    def __call__(self, text: str) -> str:
-        """The text without any of them."""
-        for spelling in self._spellings:
-            if spelling in text:
-                text = text.replace(spelling, MASK)
-        return text
-
-
-def _spellings(secret: str) -> set[str]:
-    """As it is, and as JSON, a repr or a URL writes it; also such a text inside another one."""
-    once = _escapes(secret) | {quote(secret), quote(secret, safe=""), quote_plus(secret)}
-    return once.union(*map(_escapes, once))
-
-
-def _escapes(text: str) -> set[str]:
-    return {
-        text,
-        json.dumps(text)[1:-1],
-        json.dumps(text, ensure_ascii=False)[1:-1],
-        repr(text)[1:-1],
-        repr(text.encode(errors="surrogateescape"))[2:-1],
-    }
-
-
-redact = Redactor()
-"""The secrets of this process; whatever shows text to people goes through it."""
 
 
 class Lines:

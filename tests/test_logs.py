@@ -14,7 +14,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.logs import MASK, Format, Forward, Level, Lines, Redactor, configure, redact
+from bridge.logs import Format, Forward, Level, Lines, configure
+from bridge.secrecy import MASK, Redactor, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bridge.errors import ConfigError, Problem
-from bridge.logs import redact
+from bridge.secrecy import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ class HealthSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str = Field(
-        default="0.0.0.0",  # noqa: S104  probes come from the node, not from this machine
+        default="0.0.0.0",  # noqa: S104  probes come from the node, not from this machine # nosec B104
         min_length=1,
         description="Address to listen on; `127.0.0.1` where nobody else may ask.",
     )

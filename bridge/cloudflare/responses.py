@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from bridge.errors import ApiError, ApiRefused, ApiUnknown
+from bridge.secrecy import redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +122,7 @@ def _first_error(body: Mapping[str, Any]) -> tuple[int, str]:
     if not isinstance(first, dict):
         return 0, "the API gave no reason"
     code = first.get("code")
-    text = str(first.get("message") or "the API gave no reason")[:MAX_MESSAGE_CHARACTERS]
+    text = redact(str(first.get("message") or "the API gave no reason"))[:MAX_MESSAGE_CHARACTERS]
     return (code if isinstance(code, int) else 0), text
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bridge.errors import ConfigError, Problem
+from bridge.secrecy import read_secret
 
 if TYPE_CHECKING:
     from bridge.cloudflare.settings import TargetSettings
@@ -48,11 +49,10 @@ def _header(settings: TargetSettings) -> str:
         return _checked(settings.api_token.get_secret_value(), "api_token")
     assert settings.api_token_file is not None  # noqa: S101  the settings' own validator has seen to it
     try:
-        with settings.api_token_file.open("rb") as file:
-            text = file.read(MAX_TOKEN_BYTES + 1)
+        text = read_secret(settings.api_token_file)
     except OSError as error:
         raise ConfigError([Problem("api_token_file", f"cannot be read: {error.strerror}")]) from None
-    return _checked(text.decode("utf-8", "replace"), "api_token_file")
+    return _checked(text, "api_token_file")
 
 
 def _checked(text: str, path: str) -> str:

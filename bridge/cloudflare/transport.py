@@ -16,6 +16,7 @@ from pyreqwest.exceptions import (
 from pyreqwest.proxy import ProxyBuilder
 
 from bridge.errors import ApiUnknown
+from bridge.secrecy import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -109,7 +110,7 @@ _TEXTS = {
 def unknown(reason: str, detail: str = "") -> ApiUnknown:
     """The error for a request without a usable answer; ``detail`` holds no header and no URL."""
     text = _TEXTS[reason]
-    return ApiUnknown(f"{text}: {detail}" if detail else text, reason)
+    return ApiUnknown(f"{text}: {redact(detail)}" if detail else text, reason)
 
 
 def check_size(size: int) -> None:

@@ -11,10 +11,11 @@ import uvloop
 
 from bridge import logs
 from bridge.app import App
-from bridge.config import FURTHER_FILES, Config, load_config, secrets_of
+from bridge.config import FURTHER_FILES, Config, load_config
 from bridge.document import Files
 from bridge.errors import BridgeError, ConfigError, OutboxLocked
 from bridge.reload.reloader import Watched
+from bridge.secrecy import redact
 
 EXIT_CONFIG, EXIT_LOCKED, EXIT_FAILED = 2, 3, 1
 
@@ -33,14 +34,14 @@ def run(
     try:
         watched = Watched(files, files.look())
         settings = load_config(config)
-        logs.configure(settings.log.level, settings.log.format, secrets_of(settings))
+        logs.configure(settings.log.level, settings.log.format)
         uvloop.run(_run(settings, watched))
     except ConfigError as error:
         for problem in error.problems:
             typer.echo(problem, err=True)
         raise typer.Exit(EXIT_CONFIG) from None
     except BridgeError as error:
-        typer.echo(f"workflow-bridge: {logs.redact(str(error))}", err=True)
+        typer.echo(f"workflow-bridge: {redact(str(error))}", err=True)
         raise typer.Exit(EXIT_LOCKED if isinstance(error, OutboxLocked) else EXIT_FAILED) from None
 
 

@@ -14,7 +14,7 @@ from bridge.config.checks import cross_checks
 from bridge.config.environment import overlay
 from bridge.config.model import Config
 from bridge.config.problems import from_pydantic, keys_of, locate, placed
-from bridge.config.secrets import inline_secrets, stand_in
+from bridge.config.secrets import inline_secrets, secrets_of, stand_in
 from bridge.config.shadow import read_shadow
 from bridge.config.sources import SourceSettings, source_info
 from bridge.config.texts import fill_in, take_texts
@@ -23,6 +23,7 @@ from bridge.document import load
 from bridge.errors import ConfigError, Problem
 from bridge.routing.router import Router, SourceInfo
 from bridge.routing.settings import RuleSettings  # noqa: TC001  pydantic reads it
+from bridge.secrecy import redact
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -51,8 +52,8 @@ class Examined(NamedTuple):
 def load_config(path: Path | str, environ: Mapping[str, str] | None = None) -> Config:
     """Read, lay the environment over the file, validate, compile the rules, check the whole.
 
-    environ: instead of the process's own. Raises ConfigError with every problem that can be found at once, each with
-    its path, file and line.
+    environ: instead of the process's own. Its secrets are masked from then on, in whatever the process shows. Raises
+    ConfigError with every problem that can be found at once, each with its path, file and line.
     """
     return read_config(path, environ).config
 
@@ -94,6 +95,8 @@ def _checked(
     if not here:
         stand_in(document.value)
     read = _validate(document)
+    if read.config is not None:
+        redact.add(secrets_of(read.config))
     found = list(read.problems)
     if read.config is not None and read.config.shadow is not None:
         shadow = read_shadow(Path(document.file).parent / read.config.shadow, environ)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
 from bridge.config.environment import variable
 from bridge.config.schema import names_at, secrets_in
+from bridge.secrecy import parts, password_of, read_secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from bridge.errors import Problem
 
 SECRET_FILES = ("token_file", "password_file", "url_file", "auth_file")  # the ends of such settings' names
-MAX_SECRET_BYTES = 65_536
 _NONE = "-"  # stands for a secret that is not there
 
 
@@ -27,7 +27,7 @@ def inline_secrets(document: Document, from_environment: set[Keys]) -> list[Prob
     """A problem for every secret that stands in a file. An address without a password is none."""
     problems = []
     for path, text in secrets_in(document.value):
-        if path in from_environment or (text.count("://") and not _password(text)):
+        if path in from_environment or (text.count("://") and not password_of(text)):
             continue
         file = f"{path[-1]}_file"
         ways = f"the variable {variable(path)}"
@@ -71,32 +71,12 @@ def _values(value: object, path: Keys) -> Iterator[tuple[Keys, object]]:
 
 
 def secrets_of(config: Config) -> list[str]:
-    """The values that must not be shown, those in files included; for ``logs.configure``."""
+    """The values that must not be shown, those in files included, where these can be read."""
     found: set[str] = set()
     for path, value in settings_of(config):
         if isinstance(value, SecretStr):
-            found.update(_parts(value.get_secret_value()))
+            found.update(parts(value.get_secret_value()))
         elif isinstance(value, Path) and str(path[-1]).endswith(SECRET_FILES):
-            found.update(_parts(_content(value)))
+            with contextlib.suppress(OSError):
+                found.update(parts(read_secret(value)))
     return sorted(found - {""})
-
-
-def _parts(secret: str) -> set[str]:
-    """A secret, and the password where it is an address, or a user's name and password."""
-    password = _password(secret) if "://" in secret else secret.partition(":")[2]
-    return {secret, password, unquote(password)}
-
-
-def _password(text: str) -> str:
-    try:
-        return urlsplit(text).password or ""
-    except ValueError:  # not an address at all
-        return ""
-
-
-def _content(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(MAX_SECRET_BYTES).decode(errors="replace").strip()
-    except OSError:
-        return ""

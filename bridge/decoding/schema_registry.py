@@ -16,6 +16,7 @@ import httpx
 import orjson
 
 from bridge.errors import ConfigError, Problem, SchemasUnavailable
+from bridge.secrecy import read_secret, redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,7 +97,7 @@ class SchemaRegistry:
         except (TimeoutError, httpx.TimeoutException):
             raise SchemasUnavailable(f"{url}: no answer in time", "timeout") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise SchemasUnavailable(f"{url}: {type(error).__name__}: {error}", "connect") from None
+            raise SchemasUnavailable(f"{url}: {type(error).__name__}: {redact(str(error))}", "connect") from None
         except RuntimeError:  # closed while it was asked
             raise SchemasUnavailable("the connections to the registry are closed", "closed") from None
 
@@ -105,9 +106,9 @@ class SchemaRegistry:
         if file is None:
             return {}
         try:
-            secret = file.read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SchemasUnavailable(f"{file} cannot be read: {type(error).__name__}", "unauthorized") from None
+            secret = read_secret(file)
+        except OSError as error:
+            raise SchemasUnavailable(f"{file} cannot be read: {error.strerror}", "unauthorized") from None
         if not secret or not secret.isprintable() or (self._settings.auth == "bearer" and not secret.isascii()):
             raise SchemasUnavailable(f"{file} holds no credentials", "unauthorized")
         if self._settings.auth == "bearer":

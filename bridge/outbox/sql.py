@@ -31,5 +31,5 @@ SCHEMA_VERSION = 2  # one more whenever schema.sql changes: a file of another ve
 QUERIES = _named(_read("queries.sql"))
 
 _ONE_ROW = f"({', '.join('?' * len(INSERT_COLUMNS.split(', ')))})"
-INSERT_ENTRY = f"INSERT INTO entries ({INSERT_COLUMNS}) VALUES {_ONE_ROW}"  # noqa: S608  of constants
+INSERT_ENTRY = f"INSERT INTO entries ({INSERT_COLUMNS}) VALUES {_ONE_ROW}"  # noqa: S608  of constants # nosec B608
 INSERT_ENTRIES = INSERT_ENTRY + f", {_ONE_ROW}" * (INSERTED_AT_ONCE - 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from bridge import logs, parts
-from bridge.config import load_config, secrets_of
+from bridge.config import load_config
 from bridge.errors import ConfigError, Problem
 from bridge.reload.plan import plan_for
 from bridge.reload.watching import Settled
@@ -122,7 +122,6 @@ def _load(files: Files, old: Config) -> tuple[Config, Plan]:
     """
     try:
         config = load_config(files.path)
-        logs.redact.add(secrets_of(config))
         plan = plan_for(old, config)
     except ConfigError:
         raise

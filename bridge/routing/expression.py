@@ -75,7 +75,8 @@ def function_of(text: str, names: Names, write: Callable[[Generator], str]) -> C
         raise ExpressionError("this is nested too deeply", text, 0) from None
     namespace = PRIMITIVES | dict(names.constants) | constants.by_name
     namespace |= {"RuleError": RuleError, "unforeseen": _unforeseen}
-    exec(code, namespace)  # noqa: S102  generated from numbered names and constants only, see generator.py
+    # Generated from numbered names and constants only, see generator.py.
+    exec(code, namespace)  # noqa: S102  # nosec B102
     function: Callable[..., Value] = namespace["fast"]
     return function
 

@@ -9,6 +9,8 @@ from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import KafkaError, SaslAuthenticationFailed
 from aiokafka.helpers import create_ssl_context
 
+from bridge.secrecy import read_secret, redact
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -80,7 +82,7 @@ def _sasl_options(sasl: KafkaSasl) -> dict[str, Any]:
         return {"sasl_mechanism": sasl.mechanism, "sasl_oauth_token_provider": _TokenFile(sasl.token_file)}
     password = sasl.password.get_secret_value() if sasl.password else ""
     if sasl.password_file is not None:
-        password = sasl.password_file.read_text().strip()
+        password = read_secret(sasl.password_file)
     return {
         "sasl_mechanism": sasl.mechanism,
         "sasl_plain_username": sasl.username,
@@ -89,12 +91,13 @@ def _sasl_options(sasl: KafkaSasl) -> dict[str, Any]:
 
 
 def explain(error: BaseException) -> str:
-    """An error of the client as a sentence; aiokafka puts no secret into its errors."""
+    """An error of the client as a sentence, without secrets."""
     if isinstance(error, TimeoutError):
         return "did not answer in time"
+    text = redact(str(error)) or type(error).__name__
     if isinstance(error, SaslAuthenticationFailed):
-        return f"authentication failed, check user name, password or token ({error})"
-    return str(error) or type(error).__name__
+        return f"authentication failed, check user name, password or token ({text})"
+    return text
 
 
 class _TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka publishes no types
@@ -102,4 +105,4 @@ class _TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # aiokafka publi
         self._path = path
 
     async def token(self) -> str:
-        return self._path.read_text().strip()
+        return read_secret(self._path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aiormq.exceptions import AMQPError, ProbableAuthenticationError
 from yarl import URL
 
+from bridge.secrecy import read_secret, redact
 from bridge.sources.rabbitmq_settings import check_address
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ def address(settings: RabbitConnection) -> URL:
     """With the password in it: not for logs. Raises OSError, ValueError."""
     text = settings.url.get_secret_value() if settings.url else ""
     if settings.url_file is not None:
-        text = settings.url_file.read_text().strip()
+        text = read_secret(settings.url_file)
     check_address(text)
     url = URL(text)
     url = url.with_port(url.port or (5671 if url.scheme == "amqps" else 5672))
@@ -37,10 +38,10 @@ def ssl_context(settings: RabbitConnection, url: URL) -> ssl.SSLContext | None:
 
 
 def explain(error: BaseException) -> str:
-    """An error of the client as a sentence; the addresses in aiormq's errors have their passwords blotted out."""
+    """An error of the client as a sentence, without secrets."""
     if isinstance(error, TimeoutError):
         return "the broker did not answer in time"
+    text = redact(str(error)) or type(error).__name__
     if isinstance(error, ProbableAuthenticationError):
-        return f"authentication failed, check user name and password ({error})"
-    text = str(error) or type(error).__name__
+        return f"authentication failed, check user name and password ({text})"
     return f"{type(error).__name__}: {text}" if isinstance(error, AMQPError) else text

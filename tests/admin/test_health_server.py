@@ -13,12 +13,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from bridge import logs
 from bridge.admin import server as module
 from bridge.admin.server import HealthServer, Readiness
 from bridge.admin.settings import HealthSettings
 from bridge.errors import ConfigError
 from bridge.metrics import Metrics
+from bridge.secrecy import redact
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -74,10 +74,10 @@ async def test_probes_tell_the_state_of_this_process(
 
 async def test_a_probe_that_fails_says_why(process: Process) -> None:
     """Kubernetes shows the body in the Pod's events; a secret in it is masked."""
-    logs.redact.add(["pa55word"])
+    redact.add(["pa55word"])
     process.state = Readiness(started=True, waiting_for=("the outbox", "amqp://u:pa55word@host"))
     answer = await process.get("/readyz")
-    logs.redact.clear()
+    redact.clear()
     assert answer.text == "waiting for the outbox, amqp://u:[secret]@host\n"
 
 
