@@ -8,6 +8,7 @@ ones. A step is an element, or 64 characters or bytes.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from bridge.errors import RuleError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bridge.routing.values import Value
 
 STEPS: Final = 1_000_000  # per evaluation: some tenths of a second, some tens of megabytes
+TOGETHER: Final = 4 * STEPS  # of all evaluations for the elements of one message, as in ``for_each``
 _CHARACTERS = 6  # of a step, as a power of two
 _SMALL = 64  # what is not longer costs nothing: it is as quick as asking for its length
 _TEXTS = frozenset((str, bytes))
@@ -28,18 +30,37 @@ _SIZED = frozenset((str, bytes, list, dict))
 class _Budget:
     """The steps that are left; one evaluation follows another, so that one number serves all."""
 
-    __slots__ = ("left",)
+    __slots__ = ("left", "together")
 
     def __init__(self) -> None:
         self.left = STEPS
+        self.together = math.inf
 
 
 _budget = _Budget()
 
 
 def refill() -> None:
-    """Begin an evaluation."""
+    """Begin an evaluation. Raises RuleError where it is one of many, and those before have taken what they share."""
+    _budget.together -= STEPS - _budget.left
     _budget.left = STEPS
+    if _budget.together < 0:
+        raise RuleError(f"the elements cost too much together: more than {TOGETHER} steps")
+
+
+def share() -> None:
+    """Until ``alone`` the evaluations are for the elements of one message, and have ``TOGETHER`` steps."""
+    _budget.left, _budget.together = STEPS, TOGETHER
+
+
+def alone() -> None:
+    """Evaluations share nothing any more."""
+    _budget.together = math.inf
+
+
+def exhausted() -> bool:
+    """Whether what evaluations share is used up: the next one that is metered fails."""
+    return _budget.together < 0
 
 
 def spend(steps: int) -> None:

@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from bridge.routing.elements import Spent
+
 if TYPE_CHECKING:
     from bridge.call import Call
     from bridge.message import Message
@@ -34,8 +36,8 @@ class Rejected(NamedTuple):
     """A message, or one call of it, for the dead letters.
 
     reason: rule_error (a condition failed and no rule matched), render_error, no_identity, invalid_id, invalid_name,
-    too_large, unmatched, or rule (the action ``dead_letter``). detail: for people; quotes no value of the message but
-    an id or name that the API would refuse.
+    too_large, too_many_calls (of one rule's ``for_each``, which then makes none), unmatched, or rule (the action
+    ``dead_letter``). detail: for people; quotes no value of the message but an id or name that the API would refuse.
     """
 
     message: Message
@@ -60,7 +62,7 @@ class Routed(NamedTuple):
 class Tally:
     """A ``Routed`` in the making."""
 
-    __slots__ = ("calls", "dead", "errors", "matched", "silent")
+    __slots__ = ("calls", "dead", "errors", "matched", "silent", "spent")
 
     def __init__(self) -> None:
         self.calls: list[tuple[Message, Call]] = []
@@ -68,6 +70,7 @@ class Tally:
         self.matched: defaultdict[str, int] = defaultdict(int)
         self.errors: defaultdict[str, int] = defaultdict(int)
         self.silent: list[tuple[Message, str]] = []  # see Routed
+        self.spent = Spent()  # of the message that ``for_each`` was last done for
 
     def routed(self) -> Routed:
         """The result."""

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.errors import RenderError, RuleError
+from bridge.routing import budget
 from bridge.routing.blueprint import Blueprint
 from bridge.routing.calls import Make, maker_of
+from bridge.routing.elements import MAX_BYTES, MAX_CALLS, Spent, original_size, too_big, too_many
 from bridge.routing.expression import function_of
 from bridge.routing.logic import items
 from bridge.routing.outcome import Rejected, Tally
@@ -17,6 +19,7 @@ from bridge.routing.template import path_of
 from bridge.routing.variables import with_element
 
 if TYPE_CHECKING:
+    from bridge.call import Call
     from bridge.message import Message
     from bridge.routing.names import Names
     from bridge.routing.settings import RuleSettings
@@ -116,17 +119,39 @@ def _once(rule: str, make: Make, blueprint: Blueprint) -> Act:
 
 
 def _per_element(rule: str, make: Make, blueprint: Blueprint, elements: Callable[..., Value]) -> Act:
+    """All of a rule's calls or, where they go beyond what one message may cost, one dead letter."""
+
     def act(message: Message, body: Value, now_ms: int, tally: Tally) -> None:
+        calls: list[tuple[Message, Call]] = []
+        dead: list[Rejected] = []
         try:
             found = items(elements(message, body))
+            spent = tally.spent if tally.spent.message is message else Spent(message)
+            count, size = spent.calls + len(found), spent.size
+            if count > MAX_CALLS:
+                raise too_many()
+            budget.share()
+            for index, item in enumerate(found):
+                try:
+                    call = make(message, body, item, index, now_ms)
+                    calls.append((message, call))
+                    size += len(call.body) + len(call.lane)
+                except RuleError as error:
+                    if budget.exhausted():
+                        raise
+                    dead.append(_unrendered(rule, blueprint, error, (message, body, item, index)))
+                    size += original_size(message)
+                if size > MAX_BYTES:
+                    raise too_big()
         except RuleError as error:
-            tally.dead.append(Rejected(message, "render_error", f"for_each: {error}", rule))
-            return
-        for index, item in enumerate(found):
-            try:
-                tally.calls.append((message, make(message, body, item, index, now_ms)))
-            except RuleError as error:
-                tally.dead.append(_unrendered(rule, blueprint, error, (message, body, item, index)))
+            reason = error.reason if isinstance(error, RenderError) else "render_error"
+            tally.dead.append(Rejected(message, reason, f"for_each: {error}", rule))
+        else:
+            tally.spent = Spent(message, count, size)
+            tally.calls += calls
+            tally.dead += dead
+        finally:
+            budget.alone()
 
     return act
 

@@ -253,6 +253,8 @@ def reasons_in_code() -> set[str]:
     for _, call in calls_in("intake.py", "routing", "dispatch"):
         if called(call) in {"Rejected", "RenderError", "DeadLetter"} and len(call.args) > 1:
             found |= {str(constant.value) for constant in call.args[1:2] if isinstance(constant, ast.Constant)}
+        if called(call) == "RenderError" and len(call.args) == 1:
+            found.add("render_error")
         if called(call) == "_replace":
             found |= {
                 str(word.value.value)
