@@ -11,7 +11,12 @@ from bridge.secrecy import redact
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytest_plugins = ["tests.services.kafka", "tests.services.rabbitmq", "tests.services.workerd"]
+pytest_plugins = [
+    "tests.services.kafka",
+    "tests.services.kafka_cluster",
+    "tests.services.rabbitmq",
+    "tests.services.workerd",
+]
 
 
 @pytest.fixture(autouse=True)

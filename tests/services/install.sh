@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the real servers that the tests start: RabbitMQ from the distribution's packages, Apache Kafka's jars by
-# Maven, the Workflows engine by npm. Does nothing where they are already there. Usage: install.sh PYTHON
+# Maven, the Workflows engine by npm; and faketime, which lets a clock jump. Does nothing where they are already there.
+# Usage: install.sh PYTHON
 set -eu
 
 packages=""
@@ -9,6 +10,7 @@ need() { command -v "$1" >/dev/null 2>&1 || packages="$packages $2"; }
 need java default-jre-headless
 need mvn maven
 need npm npm
+need faketime faketime
 
 if [ -n "$packages" ]; then
     if ! command -v apt-get >/dev/null 2>&1; then

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
@@ -17,15 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 
 from tests.services.certificates import Certificates, make_certificates
+from tests.services.kafka_topics import KafkaTopics
 from tests.services.ports import free_ports
 from tests.services.presence import missing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 KAFKA_VERSION = "4.1.1"
 CACHE = Path.home() / ".cache" / "workflow-bridge" / "kafka"
@@ -60,7 +58,7 @@ def kafka_jars(cache: Path = CACHE) -> Path:
     return libs
 
 
-class KafkaServer:
+class KafkaServer(KafkaTopics):
     """One broker with a plaintext listener and, given certificates, a SASL_SSL and a mutual-TLS one."""
 
     def __init__(
@@ -71,6 +69,7 @@ class KafkaServer:
         properties: Mapping[str, object] | None = None,
         jvm: Sequence[str] = QUICK_START,
     ) -> None:
+        """properties: the broker's own, over those that are here; None leaves one out."""
         self.folder, self.certificates, self.jvm = folder, certificates, jvm
         self.libs = kafka_jars()
         self.process: subprocess.Popen[bytes] | None = None
@@ -80,7 +79,8 @@ class KafkaServer:
         self.config = folder / "server.properties"
         folder.mkdir(parents=True, exist_ok=True)
         settings = _basics(folder, controller) | self._listeners(controller) | dict(properties or {})
-        self.config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        lines = [f"{key}={value}\n" for key, value in settings.items() if value is not None]
+        self.config.write_text("".join(lines))
 
     def _listeners(self, controller: int) -> dict[str, object]:
         listeners = {"PLAINTEXT": self.bootstrap, "CONTROLLER": f"127.0.0.1:{controller}"}
@@ -97,18 +97,26 @@ class KafkaServer:
 
     def start(self, seconds: float = 60) -> Self:
         """Start on the data that is there; return when a client can produce."""
+        self.launch()
+        self.wait_until_ready(seconds)
+        return self
+
+    def launch(self) -> None:
+        """Start on the data that is there, and do not wait."""
         if not (self.folder / "data" / "meta.properties").exists():
             self._format()
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(self._java("kafka.Kafka", self.config), stdout=log, stderr=log)
+
+    def wait_until_ready(self, seconds: float = 60) -> None:
+        """Return when a client can produce."""
         deadline = time.monotonic() + seconds
         while not self._answers():
-            if self.process.poll() is not None or time.monotonic() > deadline:
+            if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 message = f"Kafka did not start:\n{(self.folder / 'server.log').read_text()[-4000:]}"
                 raise RuntimeError(message)
             time.sleep(0.05)
-        return self
 
     def kill(self) -> None:
         """SIGKILL: no clean shutdown; the data stays."""
@@ -141,53 +149,6 @@ class KafkaServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    async def topic(self, partitions: int = 1, **settings: str) -> str:
-        """The name of a new topic; settings by their Kafka names with "_" for "."."""
-        name = f"t-{uuid.uuid4().hex[:12]}"
-        await self.create_topic(name, partitions, **settings)
-        return name
-
-    async def create_topic(self, name: str, partitions: int = 1, **settings: str) -> None:
-        """Create a topic of this name."""
-        config = {key.replace("_", "."): value for key, value in settings.items()}
-        async with self._admin() as admin:
-            await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=config)])
-            await _visible(admin, name, partitions)
-
-    async def delete_topic(self, name: str) -> None:
-        """Delete a topic, with its records and committed offsets."""
-        async with self._admin() as admin:
-            await admin.delete_topics([name])
-
-    async def add_partitions(self, name: str, total: int) -> None:
-        """Let a topic have so many partitions."""
-        async with self._admin() as admin:
-            await admin.create_partitions({name: NewPartitions(total)})
-            await _visible(admin, name, total)
-
-    async def delete_records(self, name: str, partition: int, before: int) -> None:
-        """Move the start of a partition's log, as retention does."""
-        async with self._admin() as admin:
-            await admin.delete_records({TopicPartition(name, partition): RecordsToDelete(before)})
-
-    async def produce(self, topic: str, values: Iterable[bytes | None], **options: object) -> None:
-        """Write values to partition 0, or to ``partition=``; ``compression_type=`` names a codec."""
-        partition = options.pop("partition", 0)
-        producer = AIOKafkaProducer(bootstrap_servers=self.bootstrap, acks="all", linger_ms=5, **options)
-        async with producer:
-            sent = [await producer.send(topic, value=value, partition=partition) for value in values]
-            for future in sent:
-                await future
-
-    @contextlib.asynccontextmanager
-    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap)
-        await admin.start()
-        try:
-            yield admin
-        finally:
-            await admin.close()
-
     def _java(self, main: str, *arguments: object) -> list[str]:
         return ["java", *self.jvm, "-cp", f"{self.libs}/*", main, *map(str, arguments)]
 
@@ -195,13 +156,12 @@ class KafkaServer:
         subprocess.run(self._java(main, *arguments), check=True, capture_output=True, timeout=60)
 
     def _format(self) -> None:
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "a")
         scram = [
             f"--add-scram=SCRAM-SHA-{bits}=[name={name},password={password}]"
             for name, password in USERS.items()
             for bits in (256, 512)
         ]
-        options = ["--standalone", f"--cluster-id={cluster}", f"--config={self.config}", *scram]
+        options = ["--standalone", f"--cluster-id={new_cluster_id()}", f"--config={self.config}", *scram]
         self._tool("kafka.tools.StorageTool", "format", *options)
 
     def _answers(self) -> bool:
@@ -216,14 +176,9 @@ class KafkaServer:
         return int.from_bytes(answer[4:8], "big") > 0
 
 
-async def _visible(admin: AIOKafkaAdminClient, name: str, partitions: int) -> None:
-    """The broker tells clients of a new topic a little after it has told us that it is made."""
-    async with asyncio.timeout(30):
-        while True:
-            (topic,) = await admin.describe_topics([name])
-            if len(topic["partitions"]) == partitions and all(part["leader"] >= 0 for part in topic["partitions"]):
-                return
-            await asyncio.sleep(0.02)
+def new_cluster_id() -> str:
+    """16 bytes in Kafka's spelling of base64, which does not begin with a dash."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "a")
 
 
 def _basics(folder: Path, controller: int) -> dict[str, object]:
