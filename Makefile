@@ -35,7 +35,7 @@ format: $(VENV)/.dev ## Rewrite the sources as the formatter wants them
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## CPU per message: rules, HTTP, and five scenes on real brokers; ARGS="--scene rules" needs none
+bench: $(VENV)/.dev ## CPU per message: rules, HTTP, five scenes on real brokers; latency; ARGS="--scene rules" needs none
 	@case "$(ARGS)" in *"--scene rules"*) ;; *) sh tests/services/install.sh $(BIN)/python ;; esac
 	$(BIN)/python -m bench $(ARGS)
 

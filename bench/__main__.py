@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench import backlog, http
+from bench import backlog, http, latency
 from bench.load import fill_queue, fill_topic
 from bench.paced import Traffic
 from bench.rules import measures
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument(
         "--scene",
         action="append",
-        choices=[*(scene.name for scene in SCENES), RULES, HTTP, backlog.NAME],
+        choices=[*(scene.name for scene in SCENES), RULES, HTTP, latency.NAME, backlog.NAME],
         help="only this one",
     )
     parser.add_argument("--messages", type=int, help="instead of each scene's own number")
@@ -57,6 +57,8 @@ def main() -> None:
         _play_rules(as_json=options.json)
     if not options.scene or HTTP in options.scene:
         _play_http(options.runs, as_json=options.json)
+    if not options.scene or latency.NAME in options.scene:
+        _play_latency(options.runs, as_json=options.json)
     if backlog.NAME in (options.scene or ()):
         _play_backlog(options)
     chosen = [scene for scene in SCENES if not options.scene or scene.name in options.scene]
@@ -96,6 +98,14 @@ def _play_http(runs: int, *, as_json: bool) -> None:
         print(
             f"{kind:6} {wire:14} {flight:9} {cpu_us:11.0f} {p50_ms:7.2f} {p99_ms:7.2f} {per_second:7,.0f}", flush=True
         )
+    if not as_json:
+        print()
+
+
+def _play_latency(runs: int, *, as_json: bool) -> None:
+    """The scene of a low load."""
+    with TemporaryDirectory(prefix="bench-") as folder, broker("kafka", Path(folder)) as address:
+        latency.show(latency.play(address, Path(folder), runs), as_json=as_json)
     if not as_json:
         print()
 

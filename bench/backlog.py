@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.load import body
 from bench.paced import Traffic, played
+from bench.receiving import stubbed
 from bench.running import free_port, make_topic
 from bench.scenes import Place, Scene, config
 from bridge.call import Call, Operation, Policy
@@ -126,7 +127,8 @@ def _run(address: str, folder: Path, file: Path, traffic: Traffic) -> Played:
     place = Place(folder, address, f"{NAME}-{folder.name}", 0, free_port())
     shutil.copyfile(file, place.outbox)
     settings = config(Scene(NAME, "", "kafka", {}, 0, 0), place) | {"rules": RULES}
-    result = played(settings, place, traffic)
+    with stubbed() as receiver:
+        result = played(settings, place, traffic, receiver)
     shutil.rmtree(folder)
     return result
 

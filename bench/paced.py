@@ -1,4 +1,4 @@
-"""Messages at an even pace through a bridge of its own process, and when the API's stand-in had each of them."""
+"""Messages at an even pace through a process of its own, and when who stands for the API had each of them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import json
 import subprocess
 import sys
 import time
-import urllib.request
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
 from confluent_kafka import Producer
 
 from bench.load import body
-from bench.running import cpu_seconds, status, stub
+from bench.running import cpu_seconds, status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
+    from bench.receiving import Receiver
     from bench.scenes import Place
 
-WARM_UP = 200  # messages that are not measured
+WARM_UP = 200  # messages that are not measured …
+WARM_UP_PER_SECOND = 100.0  # … and come no slower than this
 PATIENCE_SECONDS = 60.0
 
 
@@ -35,7 +36,7 @@ class Traffic(NamedTuple):
 class Played(NamedTuple):
     """What was measured of one run."""
 
-    cpu_us: float  # of the bridge's process, user and system, per message
+    cpu_us: float  # of the process, user and system, per message
     p50_ms: float  # from just before the produce call to the request's arrival
     p99_ms: float
     max_ms: float
@@ -43,35 +44,40 @@ class Played(NamedTuple):
     start_seconds: float  # from the start of the process to its first request
 
 
-def played(settings: dict[str, Any], place: Place, traffic: Traffic) -> Played:
-    """Run a bridge with these settings, whose target is the stub, and measure it under this traffic."""
-    with stub("receipts") as port:
-        settings["targets"]["main"]["base_url"] = f"http://127.0.0.1:{port}/client/v4"
-        path = place.folder / "bridge.json"
-        path.write_text(json.dumps(settings))
-        with (place.folder / "log").open("wb") as log:
-            began = time.time_ns()
-            process = subprocess.Popen(
-                [sys.executable, "-m", "bridge", "run", "--config", str(path)], stdout=log, stderr=log
-            )
-        try:
-            return _measured(process.pid, port, began, place, traffic)
-        except RuntimeError as error:
-            error.add_note((place.folder / "log").read_text()[-3000:])
-            raise
-        finally:
-            process.terminate()
-            process.wait(30)
+def played(settings: dict[str, Any], place: Place, traffic: Traffic, receiver: Receiver) -> Played:
+    """Run a bridge with these settings, whose target is the receiver, and measure it under this traffic."""
+    settings["targets"]["main"]["base_url"] = receiver.base_url
+    path = place.folder / "bridge.json"
+    path.write_text(json.dumps(settings))
+    began = time.time_ns()
+    with running(["-m", "bridge", "run", "--config", str(path)], place.folder / "log") as pid:
+        return measured(pid, began, place, traffic, receiver)
 
 
-def _measured(pid: int, port: int, began: int, place: Place, traffic: Traffic) -> Played:
+@contextmanager
+def running(arguments: Sequence[str], log: Path) -> Iterator[int]:
+    """A Python process with these arguments; gives its id, and shows its log where it is found wanting."""
+    with log.open("wb") as file:
+        process = subprocess.Popen([sys.executable, *arguments], stdout=file, stderr=file)
+    try:
+        yield process.pid
+    except RuntimeError as error:
+        error.add_note(log.read_text()[-3000:])
+        raise
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def measured(pid: int, began: int, place: Place, traffic: Traffic, receiver: Receiver) -> Played:
+    """Produce, and look at when it came; ``pid`` is who carries it, since ``began`` (Unix nanoseconds)."""
     producer = Producer({"bootstrap.servers": place.address, "linger.ms": 0, "acks": "all"})
-    _awaited(port, produced(producer, place.input, range(WARM_UP), traffic.per_second))
-    first = _receipts(port)["first"]
+    _awaited(receiver, produced(producer, place.input, range(WARM_UP), max(traffic.per_second, WARM_UP_PER_SECOND)))
+    first = receiver.receipts().first
     before = cpu_seconds(pid)
     numbers = range(WARM_UP, WARM_UP + int(traffic.per_second * traffic.seconds))
     sent = produced(producer, place.input, numbers, traffic.per_second)
-    came = _awaited(port, sent)
+    came = _awaited(receiver, sent)
     spent = cpu_seconds(pid) - before
     latencies = sorted((came[name] - at) / 1e6 for name, at in sent.items())
     return Played(
@@ -104,19 +110,14 @@ def produced(producer: Producer, topic: str, numbers: range, per_second: float) 
     return sent
 
 
-def _awaited(port: int, sent: Mapping[str, int]) -> dict[str, int]:
-    """When the stub had each of these."""
+def _awaited(receiver: Receiver, sent: Mapping[str, int]) -> dict[str, int]:
+    """When the receiver had each of these."""
     deadline = time.monotonic() + PATIENCE_SECONDS
+    came: dict[str, int] = {}
     while time.monotonic() < deadline:
         with suppress(OSError):
-            came: dict[str, int] = _receipts(port)["times"]
+            came = receiver.receipts().times
             if sent.keys() <= came.keys():
                 return came
         time.sleep(0.2)
     raise RuntimeError(f"{len(sent.keys() - came.keys())} of {len(sent)} messages did not come")
-
-
-def _receipts(port: int) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/receipts", timeout=5) as answer:
-        receipts: dict[str, Any] = orjson.loads(answer.read())
-    return receipts
