@@ -37,6 +37,7 @@ class Translation(NamedTuple):
     router: Router
     metrics: Metrics
     now_ms: Callable[[], int]  # Unix epoch
+    seconds: Callable[[], float]  # monotonic
     ignore_older_than_ms: int | None = None  # by the message's own timestamp
     config: str = ""  # digest of the configuration that all of this is from
     shadow: Shadow | None = None
@@ -46,7 +47,7 @@ class Translation(NamedTuple):
 
         The decoder has been prepared for these messages.
         """
-        now_ms = self.now_ms()
+        now_ms, started = self.now_ms(), self.seconds()
         messages, values, failed = self.decoder.decode(batch.messages)
         for place in failed:
             values[place] = SKIP
@@ -61,6 +62,7 @@ class Translation(NamedTuple):
         metrics = self.metrics
         metrics.received(source, len(batch.messages), sum([len(m.body) for m in batch.messages if m.body]))
         drops = {**routed.dropped, TOO_OLD: dropped} if dropped else routed.dropped
+        metrics.translated(source, self.seconds() - started)
         metrics.routed(source, routed.matched, routed.unmatched, drops, routed.errors)
         if dead:
             metrics.dead_lettered(Counter((letter.rule, letter.reason) for letter in dead))
@@ -118,7 +120,7 @@ class Reader:
         while True:
             batch = await self._source.receive()
             intake = await self._translate(batch)
-            receipt = await self._outbox.add(intake)
+            receipt = await self._store(intake)
             self._count(len(batch.messages))
             acknowledgements.create_task(self._acknowledge(batch, receipt))
 
@@ -147,6 +149,15 @@ class Reader:
         metrics.waiting(self._source.name, on=True)
         metrics.registry_failed(self._source.name, why.reason)
         await asyncio.sleep(seconds)
+
+    async def _store(self, intake: Intake) -> Receipt:
+        """Waits while the outbox has no room: the broker keeps what comes after it."""
+        metrics, name = self._current.translation.metrics, self._source.name
+        metrics.held_up(name, on=True)
+        try:
+            return await self._outbox.add(intake)
+        finally:
+            metrics.held_up(name, on=False)
 
     async def _acknowledge(self, batch: Batch, receipt: Receipt) -> None:
         try:

@@ -80,7 +80,9 @@ def supervisor(config: Config, name: str, shared: Shared) -> Supervisor:
     """What keeps this source reading. Raises ConfigError where a file that it needs cannot be read."""
     settings = config.sources[name]
     source = make_source(settings.type, name, _for_outbox(settings, config), shared.outbox)
-    translation = Translation(decoder(settings, shared.seconds), config.router(), shared.metrics, shared.clock.now_ms)
+    translation = Translation(
+        decoder(settings, shared.seconds), config.router(), shared.metrics, shared.clock.now_ms, shared.seconds
+    )
     return Supervisor(source, Current(renewed(translation, config, name)), shared.outbox, shared.clock.random)
 
 

@@ -61,7 +61,9 @@ class HeldOutbox:
 def translation(ignore_older_than_ms: int | None = None) -> Translation:
     rules = [RuleSettings.model_validate(RULE)]
     router = Router(rules, vars={}, sources=[SourceInfo("orders")], targets=["main"])
-    return Translation(decoder(DecodingSettings()), router, Metrics(), lambda: NOW_MS, ignore_older_than_ms)
+    return Translation(
+        decoder(DecodingSettings()), router, Metrics(), lambda: NOW_MS, lambda: 0.0, ignore_older_than_ms
+    )
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from bridge.metrics import OUTCOMES, PREFIX, RELOADS, SOURCE_GAUGES, TABLE, Metrics
+from bridge.metrics import OUTCOMES, PREFIX, RELOADS, SOURCE_COUNTERS, TABLE, Behind, Metrics, Reading
+from bridge.metrics.watch import OTHERS, PARTITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,9 @@ def metrics() -> Metrics:
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(PREFIX + name, labels)
+
+
+READING = Reading(2, {"shop/0": Behind(42, 7.5)}, dict.fromkeys(SOURCE_COUNTERS, 1))
 
 
 def everything(metrics: Metrics) -> None:
@@ -50,7 +54,11 @@ def everything(metrics: Metrics) -> None:
     metrics.watch_outbox(lambda: (4, 7, 6, 7_500, 2, 8_500, 1))
     metrics.watch_quota("main", lambda: (1200.0, 900.0, 30.0))
     metrics.watch_pauses(lambda: [("main", "fulfil-order", "workflow_missing")])
-    metrics.watch_source("orders", lambda: dict.fromkeys(SOURCE_GAUGES, 1.0))
+    metrics.watch_source("orders", lambda: READING)
+    metrics.translated("orders", 0.01)
+    metrics.held_up("orders", on=True)
+    metrics.retried({("create", "timeout"): 1})
+    metrics.done("main", "create", [1.0, 3.0], 9_500)
 
 
 def test_every_row_of_the_table_is_scraped_and_nothing_else(metrics: Metrics) -> None:
@@ -131,17 +139,30 @@ def test_an_empty_outbox_has_no_oldest_entry(metrics: Metrics) -> None:
 
 def test_watched_numbers_are_read_at_the_scrape(metrics: Metrics) -> None:
     """A watched number is current without anybody keeping it so."""
-    lag = {"lag_messages": 1.0}
-    metrics.watch_source("orders", lambda: lag)
-    lag["lag_messages"] = 42.0
-    assert value(metrics, "source_lag_messages", source="orders") == 42
-    assert value(metrics, "source_partitions", source="orders") is None
+    behind = {"shop/0": Behind(1, 0.5)}
+    metrics.watch_source("orders", lambda: Reading(1, behind, {"commits": 3}))
+    behind["shop/0"] = Behind(42, 7.5)
+    where = {"source": "orders", "partition": "shop/0"}
+    assert value(metrics, "source_lag_messages", **where) == 42
+    assert value(metrics, "source_lag_seconds", **where) == 7.5
+    assert value(metrics, "source_commits_total", source="orders") == 3
+    assert value(metrics, "source_rebalances_total", source="orders") is None
 
 
-def test_a_source_cannot_report_what_the_table_does_not_know(metrics: Metrics) -> None:
+def test_a_topic_of_many_partitions_does_not_make_many_series(metrics: Metrics) -> None:
+    """Those that are furthest behind are named; the rest is one sum, so that the total is right."""
+    behind = {f"shop/{number}": Behind(number, float(number)) for number in range(PARTITIONS + 50)}
+    metrics.watch_source("orders", lambda: Reading(len(behind), behind, {}))
+    assert value(metrics, "source_lag_messages", source="orders", partition="shop/149") == 149
+    assert value(metrics, "source_lag_messages", source="orders", partition="shop/49") is None
+    assert value(metrics, "source_lag_messages", source="orders", partition=OTHERS) == sum(range(50))
+    assert value(metrics, "source_lag_seconds", source="orders", partition=OTHERS) == 49
+
+
+def test_a_source_cannot_count_what_the_table_does_not_know(metrics: Metrics) -> None:
     """An unknown number is refused when the source is registered, not at three in the morning by a scrape."""
-    with pytest.raises(ValueError, match=r"source orders reports lag_mesages; known: .*lag_messages"):
-        metrics.watch_source("orders", lambda: {"lag_mesages": 1.0})
+    with pytest.raises(ValueError, match=r"source orders counts comits; known: .*commits"):
+        metrics.watch_source("orders", lambda: Reading(1, {}, {"comits": 1}))
 
 
 def test_one_configuration_is_current(metrics: Metrics) -> None:
@@ -170,7 +191,7 @@ def test_a_source_that_is_gone_reports_no_state(metrics: Metrics) -> None:
     """Its gauges go; what it has counted stays, since a counter that vanishes looks like a restart."""
     metrics.declare(["orders"])
     metrics.received("orders", 3, 900)
-    metrics.watch_source("orders", lambda: {"partitions": 2.0})
+    metrics.watch_source("orders", lambda: Reading(2, {}, {}))
     metrics.forget_source("orders")
     assert value(metrics, "source_connected", source="orders") is None
     assert value(metrics, "source_partitions", source="orders") is None

@@ -46,7 +46,7 @@ class Stage:
     def __init__(self, *shadow: dict[str, Any]) -> None:
         self.time = Time()
         self.metrics = Metrics()
-        self.alone = Translation(decoder(DecodingSettings()), router(ORDER), self.metrics, self.time)
+        self.alone = Translation(decoder(DecodingSettings()), router(ORDER), self.metrics, self.time, lambda: 0.0)
         self.beside = self.alone._replace(shadow=Shadow(router(*shadow), self.metrics))
 
     def value(self, name: str, **labels: str) -> float | None:

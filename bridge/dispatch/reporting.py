@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _FACTS = attrgetter("entry.policy", "entry.operation", "verdict", "reason")
+LATER = frozenset({Verdict.RETRY, Verdict.PARK})
 # Delivered otherwise than by the call that was asked for; told apart in metrics.
 TOLD_APART = frozenset({"exists", "dropped", "restarted", "signalled", "renewed"})
 
@@ -29,8 +30,18 @@ TOLD_APART = frozenset({"exists", "dropped", "restarted", "signalled", "renewed"
 def settled(metrics: Metrics, request: Request, settlements: Sequence[Settlement], now_ms: int) -> None:
     """Count the verdicts on the entries of one request."""
     metrics.delivered(counts(settlements))
-    done = [s.entry.timestamp_ms for s in settlements if s.verdict is Verdict.DELIVERED]
-    metrics.end_to_end(operation(request), [(now_ms - at_ms) / 1000 for at_ms in done])
+    done = [s.entry for s in settlements if s.verdict is Verdict.DELIVERED]
+    if done:
+        kind = operation(request)
+        metrics.end_to_end(kind, [(now_ms - entry.timestamp_ms) / 1000 for entry in done])
+        metrics.done(request.target, kind, [entry.attempts + 1.0 for entry in done], now_ms)
+    if len(done) < len(settlements):
+        _undone(metrics, request, settlements)
+
+
+def _undone(metrics: Metrics, request: Request, settlements: Sequence[Settlement]) -> None:
+    again = Counter((s.entry.operation, s.reason) for s in settlements if s.verdict in LATER)
+    metrics.retried(again)
     dead = Counter((Policy.decode(s.entry.policy).rule, s.reason) for s in settlements if s.verdict is Verdict.DEAD)
     if dead:
         metrics.dead_lettered(dead)

@@ -1,6 +1,7 @@
 """Every metric of the bridge: the table of what there is, and the object that the parts report to."""
 
 from bridge.metrics.metrics import Metrics
-from bridge.metrics.table import OUTCOMES, PREFIX, RELOADS, SOURCE_GAUGES, TABLE, Metric
+from bridge.metrics.table import OUTCOMES, PREFIX, RELOADS, SOURCE_COUNTERS, TABLE, Metric
+from bridge.metrics.watch import Behind, Reading
 
-__all__ = ["OUTCOMES", "PREFIX", "RELOADS", "SOURCE_GAUGES", "TABLE", "Metric", "Metrics"]
+__all__ = ["OUTCOMES", "PREFIX", "RELOADS", "SOURCE_COUNTERS", "TABLE", "Behind", "Metric", "Metrics", "Reading"]

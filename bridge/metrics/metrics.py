@@ -18,11 +18,14 @@ from prometheus_client import (
 )
 
 from bridge import __version__
-from bridge.metrics.instruments import Histogram, Watch
-from bridge.metrics.table import OPERATIONS, OUTCOMES, PREFIX, QUOTA_GAUGES, RELOADS, ROWS, SOURCE_GAUGES, Metric
+from bridge.metrics.instruments import Histogram
+from bridge.metrics.table import OPERATIONS, OUTCOMES, RELOADS, ROWS, SOURCE_COUNTERS, WATCHED, Metric
+from bridge.metrics.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from bridge.metrics.watch import Reading
 
 
 class Metrics:
@@ -32,10 +35,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # half of all series, and nobody asks for them
         self.registry = registry or _process_registry()
         self._watch = Watch(self.registry)
-        watched = {"outbox_entries", "outbox_oldest_timestamp_seconds", "dead_letter_entries", "paused"}
-        watched |= {"parked_oldest_timestamp_seconds", "blocked_lanes"}
-        watched.update(row.name.removeprefix(PREFIX) for row in (*SOURCE_GAUGES.values(), *QUOTA_GAUGES))
-        rows = {name: row for name, row in ROWS.items() if name not in watched}
+        rows = {name: row for name, row in ROWS.items() if name not in WATCHED}
         self._counters = {name: self._counter(row) for name, row in rows.items() if row.type == "counter"}
         self._gauges = {
             name: Gauge(row.name, row.meaning, row.labels, registry=self.registry)
@@ -65,6 +65,8 @@ class Metrics:
             self.connected(source, up=False)
             self.unacknowledged(source, 0)
             self.waiting(source, on=False)
+            self.held_up(source, on=False)
+            self._histograms["source_batch_duration_seconds"].declare(source)
         for rule, operation in rules:
             self._add("messages_matched_total", 0, rule)
             self._add("rule_errors_total", 0, rule)
@@ -73,6 +75,7 @@ class Metrics:
         self._histograms["batch_size_calls"].declare()
         for operation in OPERATIONS:
             self._histograms["end_to_end_duration_seconds"].declare(operation)
+            self._histograms["delivery_attempts"].declare(operation)
 
     # -- configuration --
 
@@ -150,6 +153,14 @@ class Metrics:
         """A schema registry did not give what it was asked for; ``reason`` is one of SchemasUnavailable's."""
         self._add("schema_registry_errors_total", 1, source, reason)
 
+    def translated(self, source: str, seconds: float) -> None:
+        """One fetch was decoded and routed in so long."""
+        self._histograms["source_batch_duration_seconds"].observe((seconds,), source)
+
+    def held_up(self, source: str, on: bool) -> None:  # noqa: FBT001  the state itself is what is told
+        """The source waits, or no longer waits, for room in the outbox."""
+        self._gauges["source_held_up"].labels(source).set(on)
+
     def unacknowledged(self, source: str, count: int) -> None:
         """Messages that were received and wait for their receipt, as of now."""
         self._gauges["source_unacknowledged_messages"].labels(source).set(count)
@@ -167,6 +178,16 @@ class Metrics:
         """Settlements by rule, operation and outcome (a Verdict)."""
         for labels, count in counts.items():
             self._add("deliveries_total", count, *labels)
+
+    def retried(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """Calls that are tried again later, by operation and why."""
+        for labels, count in counts.items():
+            self._add("retries_total", count, *labels)
+
+    def done(self, target: str, operation: str, attempts: Sequence[float], now_ms: int) -> None:
+        """Calls of one request that the target has carried out, and how many attempts each had taken."""
+        self._histograms["delivery_attempts"].observe(attempts, operation)
+        self._gauges["last_delivery_timestamp_seconds"].labels(target).set(now_ms / 1000)
 
     def called(self, operation: str, outcome: str, seconds: float) -> None:
         """One HTTP request; ``outcome`` is "ok", the Meaning of a refusal, or the reason of an ApiUnknown."""
@@ -205,11 +226,11 @@ class Metrics:
         """``read`` gives target, workflow ("" for all of them) and reason of each pause."""
         self._watch.pauses = read
 
-    def watch_source(self, name: str, read: Callable[[], Mapping[str, float]]) -> None:
-        """``read`` gives some of SOURCE_GAUGES; it must not block. Raises ValueError for any other name."""
-        unknown = sorted(set(read()) - set(SOURCE_GAUGES))
+    def watch_source(self, name: str, read: Callable[[], Reading]) -> None:
+        """``read`` must not block. Raises ValueError where it counts what is not one of SOURCE_COUNTERS."""
+        unknown = sorted(set(read().counts) - set(SOURCE_COUNTERS))
         if unknown:
-            raise ValueError(f"source {name} reports {', '.join(unknown)}; known: {', '.join(SOURCE_GAUGES)}")
+            raise ValueError(f"source {name} counts {', '.join(unknown)}; known: {', '.join(SOURCE_COUNTERS)}")
         self._watch.sources[name] = read
 
 

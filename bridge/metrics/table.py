@@ -12,6 +12,9 @@ _BUCKETS = {
     "end_to_end_duration_seconds": (
         *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0),
     ),
+    # A batch of a fetch, some hundred messages; a Protobuf of a megabyte takes longer.
+    "source_batch_duration_seconds": (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
+    "delivery_attempts": (1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0),
     "batch_size_calls": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 80.0, 99.0, 100.0),
 }
 
@@ -55,7 +58,21 @@ TABLE: tuple[Metric, ...] = (
     _row("source_reconnects_total", "counter", "source", "reconnects", "How often the source was opened again"),
     _row("source_unacknowledged_messages", "gauge", "source", "messages", "Received, and not yet acknowledged"),
     _row("source_partitions", "gauge", "source", "partitions", "Partitions or queues that this process reads"),
-    _row("source_lag_messages", "gauge", "source", "messages", "At the broker, not yet fetched; its own partitions"),
+    _row("source_lag_messages", "gauge", "source partition", "messages", "At the broker, not yet fetched"),
+    _row(
+        "source_lag_seconds",
+        "gauge",
+        "source partition",
+        "seconds",
+        "Age of the last message fetched, where there are more; else 0",
+    ),
+    _row("source_rebalances_total", "counter", "source", "assignments", "Assignments that the group has given"),
+    _row("source_commits_total", "counter", "source", "requests", "Commits or acknowledgements that were sent"),
+    _row(
+        "source_skipped_total", "counter", "source", "messages", "The broker would have given again what the outbox had"
+    ),
+    _row("source_held_up", "gauge", "source", "0 or 1", "Whether the source waits for room in the outbox"),
+    _row("source_batch_duration_seconds", "histogram", "source", "seconds", "Decoding one fetch and asking the rules"),
     _row("source_waiting", "gauge", "source", "0 or 1", "Whether the source waits for a schema registry"),
     _row(
         "schema_registry_errors_total", "counter", "source reason", "errors", "Tries at a schema registry that failed"
@@ -91,6 +108,9 @@ TABLE: tuple[Metric, ...] = (
     _row("dead_letters_total", "counter", "rule reason", "dead letters", "Messages or calls that became dead letters"),
     # dispatch
     _row("deliveries_total", "counter", "rule operation outcome", "calls", "What became of a call after an attempt"),
+    _row("retries_total", "counter", "operation reason", "calls", "Calls that are tried again later, and why"),
+    _row("delivery_attempts", "histogram", "operation", "attempts", "Attempts that a delivered call took"),
+    _row("last_delivery_timestamp_seconds", "gauge", "target", "Unix time", "When the target last did what was asked"),
     _row("request_duration_seconds", "histogram", "operation outcome", "seconds", "One HTTP request to the API"),
     _row("batch_size_calls", "histogram", "", "calls", "Creates that one request carried"),
     _row("requests_saved_total", "counter", "", "requests", "Requests that batches of creates made unnecessary"),
@@ -112,7 +132,15 @@ TABLE: tuple[Metric, ...] = (
 )
 
 ROWS = {row.name.removeprefix(PREFIX): row for row in TABLE}
-# What ``watch_source`` may report, by the name it reports it under.
-SOURCE_GAUGES = {name: ROWS[f"source_{name}"] for name in ("partitions", "lag_messages")}
+# What a source may count, by the name under which it does.
+SOURCE_COUNTERS = {name: ROWS[f"source_{name}_total"] for name in ("rebalances", "commits", "skipped")}
 # What ``watch_quota`` reports, in its order.
 QUOTA_GAUGES = tuple(ROWS[f"quota_{name}"] for name in ("limit_requests", "remaining_requests", "reset_seconds"))
+# What is read only when somebody scrapes.
+WATCHED = frozenset(
+    (
+        *("outbox_entries", "outbox_oldest_timestamp_seconds", "parked_oldest_timestamp_seconds", "blocked_lanes"),
+        *("dead_letter_entries", "paused", "source_partitions", "source_lag_messages", "source_lag_seconds"),
+        *(row.name.removeprefix(PREFIX) for row in (*SOURCE_COUNTERS.values(), *QUOTA_GAUGES)),
+    )
+)

@@ -36,7 +36,7 @@ class Live:
         self._shared = shared
         self._lines = dict(parts.lines(config, config.targets, shared))
         self._first = {name: parts.supervisor(config, name, shared) for name in config.sources}
-        self.sources = Sources(shared.metrics)
+        self.sources = Sources(shared.metrics, shared.clock.now_ms)
         self.dispatcher = Dispatcher(shared.outbox, self._lines, shared.metrics, shared.clock)
         self._tasks: asyncio.TaskGroup | None = None  # set by ``start``
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from bridge.metrics import Behind, Reading
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
@@ -27,8 +29,10 @@ class _Running(NamedTuple):
 class Sources:
     """One supervisor per source, each in a task of its own."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, now_ms: Callable[[], int]) -> None:
+        """now_ms: Unix epoch."""
         self._metrics = metrics
+        self._now_ms = now_ms
         self._running: dict[str, _Running] = {}
         self._closed = False
 
@@ -43,7 +47,7 @@ class Sources:
             return
         for name, supervisor in supervisors.items():
             self._metrics.declare([name])
-            self._metrics.watch_source(name, partial(gauges, supervisor.source))
+            self._metrics.watch_source(name, partial(reading, supervisor.source, self._now_ms))
             self._running[name] = _Running(supervisor, tasks.create_task(supervisor.run()))
 
     def swap(self, renewed: Callable[[str, Translation], Translation], names: Iterable[str]) -> None:
@@ -84,7 +88,16 @@ class Sources:
             self._metrics.forget_source(name)
 
 
-def gauges(source: Source) -> Mapping[str, float]:
+def reading(source: Source, now_ms: Callable[[], int]) -> Reading:
     """What a source tells of itself when somebody scrapes."""
-    lag = source.lag
-    return {"partitions": len(source.assigned)} | ({"lag_messages": sum(lag.values())} if lag else {})
+    received_ms, now = source.received_ms, now_ms()
+    behind = {
+        partition: Behind(messages, _age_seconds(received_ms.get(partition, -1), now) if messages else 0.0)
+        for partition, messages in source.lag.items()
+    }
+    return Reading(len(source.assigned), behind, source.counts)
+
+
+def _age_seconds(at_ms: int, now_ms: int) -> float:
+    """0 for what has no timestamp, or one of the future."""
+    return max(now_ms - at_ms, 0) / 1000 if at_ms >= 0 else 0.0

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from bridge.message import Message, Position
 
 
+# What a source may count: assignments of its group, commits or acknowledgements sent to the broker, messages that the
+# broker would have given again and that the outbox had.
+COUNTS = ("rebalances", "commits", "skipped")
+
+
 class Batch(Protocol):
     """What one fetch gave; the unit of intake."""
 
@@ -59,6 +64,14 @@ class Source(Protocol):
     @property
     def lag(self) -> Mapping[str, int]:
         """Messages at the broker, not received yet, by partition, where that is known; a snapshot that asks nobody."""
+
+    @property
+    def received_ms(self) -> Mapping[str, int]:
+        """Timestamp of the last message received, by partition, where there are partitions; -1: it had none."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What it has done since it was made, also before it was reopened: some of COUNTS."""
 
     async def open(self) -> None:
         """Connect and subscribe. Raises SourceLost when the broker does not let us."""

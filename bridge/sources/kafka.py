@@ -19,6 +19,7 @@ from aiokafka.errors import (
 )
 
 from bridge.errors import SourceLost
+from bridge.sources.base import COUNTS
 from bridge.sources.kafka_commits import Commits, KafkaBatch, label
 from bridge.sources.kafka_connection import consumer_options, diagnose, explain
 from bridge.sources.kafka_health import Pulse, stop
@@ -48,7 +49,8 @@ class KafkaSource:
         self.name = name
         self._settings = settings
         self._positions = positions
-        self._placement = Placement(name, settings, positions)
+        self._counts = dict.fromkeys(COUNTS, 0)
+        self._placement = Placement(name, settings, positions, self._counts)
         self._makers = Makers(name)
         self._link: _Link | None = None
 
@@ -66,6 +68,16 @@ class KafkaSource:
     def lag(self) -> Mapping[str, int]:
         """Messages not received yet, by partition, as of the last fetch; a snapshot that asks nobody."""
         return self._link.holdings.lag() if self._link else {}
+
+    @property
+    def received_ms(self) -> Mapping[str, int]:
+        """Timestamp of the last message received, by partition; -1: it had none."""
+        return self._link.holdings.received_ms if self._link else {}
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """All of COUNTS."""
+        return self._counts
 
     async def open(self) -> None:
         """Connect and subscribe. Raises SourceLost."""
@@ -127,7 +139,7 @@ class KafkaSource:
             raise SourceLost(f"{self.name}: no such topic, or it may not be read: {', '.join(sorted(missing))}")
         await self._placement.sees({topic: frozenset(cluster.partitions_for_topic(topic) or ()) for topic in topics})
         build_in_place(consumer, self._makers)
-        commits = Commits(self.name, consumer, self._positions, self._settings.lost_after_seconds)
+        commits = Commits(self.name, consumer, self._positions, self._settings.lost_after_seconds, self._counts)
         holdings = Holdings(consumer, self._positions, self._placement, commits)
         await follow(consumer, self._settings, holdings)
         self._link = _Link(consumer, holdings, Pulse(consumer, self._settings, commits))

@@ -53,7 +53,16 @@ class Commits:
     failure: why the source cannot go on, found here in the background; the next ``receive`` raises it.
     """
 
-    def __init__(self, source: str, consumer: AIOKafkaConsumer, positions: Positions, limit_seconds: float) -> None:
+    def __init__(
+        self,
+        source: str,
+        consumer: AIOKafkaConsumer,
+        positions: Positions,
+        limit_seconds: float,
+        counts: dict[str, int],
+    ) -> None:
+        """counts: the source's own."""
+        self.counts = counts
         self.acks: dict[TopicPartition, Acks] = {}
         self.held: set[TopicPartition] = set()  # assigned to us, and reading goes on
         self.failure: BridgeError | None = None
@@ -103,6 +112,7 @@ class Commits:
             return False
         except (KafkaError, TimeoutError) as error:
             raise SourceLost(f"offsets of {self.source} cannot be committed: {explain(error)}") from error
+        self.counts["commits"] += 1
         for partition, offset in due.items():
             self.acks[partition].committed = offset
         await self._positions.committed(self.source, {label(partition): due[partition] for partition in due})

@@ -39,6 +39,7 @@ class Holdings:
         self, consumer: AIOKafkaConsumer, positions: Positions, placement: Placement, commits: Commits
     ) -> None:
         self.commits = commits
+        self.received_ms: dict[str, int] = {}  # by partition: timestamp of the last message; -1: it had none
         self._changed = asyncio.Event()  # set by each assignment
         self._consumer = consumer
         self._positions = positions
@@ -53,6 +54,7 @@ class Holdings:
         Does not wait: the group expects heartbeats again only after it.
         """
         self._generation += 1
+        self.commits.counts["rebalances"] += 1
         self.commits.held = set(kept)
         self._unplaced = frozenset(partitions) - frozenset(kept)
         self._changed.set()
@@ -124,7 +126,9 @@ class Holdings:
             messages += some
             last = some[-1]
             timestamp_ms = -1 if last.timestamp_ms is None else last.timestamp_ms
-            positions[label(partition)] = Position(int(last.attributes["offset"]), timestamp_ms)
+            name = label(partition)
+            positions[name] = Position(int(last.attributes["offset"]), timestamp_ms)
+            self.received_ms[name] = timestamp_ms
             parts.append(self.commits.acks[partition].give(state(partition).position))
         return KafkaBatch(messages, positions, parts, self.commits)
 

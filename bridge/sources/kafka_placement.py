@@ -27,7 +27,9 @@ RECORD_WAIT_MS = 5000  # how long the record at the last stored offset may take 
 class Placement:
     """Asks the outbox, the group and the log where reading goes on."""
 
-    def __init__(self, source: str, settings: KafkaSettings, positions: Positions) -> None:
+    def __init__(self, source: str, settings: KafkaSettings, positions: Positions, counts: dict[str, int]) -> None:
+        """counts: the source's own."""
+        self._counts = counts
         self._source = source
         self._settings = settings
         self._positions = positions
@@ -128,6 +130,8 @@ class Placement:
             if found.why is not Why.COMMITTED:
                 event = _EVENTS[found.why]
                 log.info(event, source=self._source, partition=name, offset=found.offset)
+            if found.why is Why.CRASH_TAIL:
+                self._counts["skipped"] += found.offset - (begins[name][1] or 0)
         if resets:
             await self._positions.reset(self._source, resets)
         if news:

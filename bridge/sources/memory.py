@@ -79,6 +79,16 @@ class MemorySource:
         """What was not received yet."""
         return {f"{self._broker.topic}/0": len(self._broker.records) - self._acks.next} if self._acks else {}
 
+    @property
+    def received_ms(self) -> Mapping[str, int]:
+        """Of its only partition."""
+        return {f"{self._broker.topic}/0": self._acks.next - 1} if self._acks and self._acks.next else {}
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Nothing."""
+        return {}
+
     async def open(self) -> None:
         """Raises SourceLost while the broker is killed."""
         if not self._broker.up:

@@ -38,6 +38,7 @@ class RabbitSource:
         self._settings = settings
         self._link: _Link | None = None
         self._number = 0  # counts the connections
+        self._counts = {"commits": 0}
 
     @property
     def connected(self) -> bool:
@@ -54,10 +55,20 @@ class RabbitSource:
         """Nothing: the broker tells how long a queue is only when asked."""
         return {}
 
+    @property
+    def received_ms(self) -> Mapping[str, int]:
+        """Nothing: what a queue gave last says nothing about its length."""
+        return {}
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """``commits``: frames of acknowledgements."""
+        return self._counts
+
     async def open(self) -> None:
         """Connect, see to the queues, consume. Raises SourceLost."""
         self._number += 1
-        link = _Link(self.name)
+        link = _Link(self.name, self._counts)
         try:
             await link.connect(self._settings)
             for queue in self._settings.names:
@@ -102,11 +113,12 @@ class RabbitSource:
 class _Link:
     """What belongs to one connection and ends with it. Every wait for the broker has a limit."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, counts: dict[str, int]) -> None:
         self.lost: str | None = None  # why it is of no more use
         self.queues: dict[bytes, str] = {}  # by consumer tag
         self.acks: RabbitAcks
         self._source = source
+        self._counts = counts
         self._arrival = asyncio.Event()
         self._transport: DeliveryTransport | None = None
         self._connection: AbstractConnection | None = None
@@ -124,7 +136,7 @@ class _Link:
         channel.closing.add_done_callback(self._closed)
         channel.on_consumer_cancel_callbacks.add(self._cancelled)
         transport.reader.channel = channel.number
-        self.acks = RabbitAcks(channel, limit, self._lose)
+        self.acks = RabbitAcks(channel, limit, self._lose, self._counts)
         await channel.basic_qos(prefetch_count=settings.prefetch, timeout=limit)
 
     async def topology(self, queue: str, settings: RabbitSettings) -> None:

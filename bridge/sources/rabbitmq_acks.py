@@ -54,7 +54,11 @@ class RabbitAcks:
     one delivery, as by an overtaken frame whose deliveries a later ``multiple`` has covered, closes the channel.
     """
 
-    def __init__(self, channel: AbstractChannel, limit_seconds: float, lose: Callable[[str], None]) -> None:
+    def __init__(
+        self, channel: AbstractChannel, limit_seconds: float, lose: Callable[[str], None], counts: dict[str, int]
+    ) -> None:
+        """counts: the source's own."""
+        self._counts = counts
         self._channel = channel
         self._limit_seconds = limit_seconds
         self._lose = lose
@@ -99,6 +103,7 @@ class RabbitAcks:
         try:
             async with asyncio.timeout(self._limit_seconds):
                 await self._channel.basic_ack(tag, multiple=multiple, wait=False)
+                self._counts["commits"] += 1
         except asyncio.CancelledError:  # a frame that had to wait was not taken
             self._frames.appendleft((tag, multiple))
             raise

@@ -20,9 +20,7 @@ from bridge.dispatch.outcome import Step
 from bridge.dispatch.reporting import TOLD_APART
 from bridge.errors import MissingField, RuleError
 from bridge.message import Message
-from bridge.metrics import SOURCE_GAUGES
 from bridge.outbox.base import Verdict
-from bridge.reload.sources import gauges
 from bridge.routing.expression import ExpressionError, compile  # noqa: A004  named like re.compile
 from bridge.routing.functions import FUNCTIONS, METHODS
 from bridge.routing.macros import MACROS
@@ -288,18 +286,6 @@ def called(call: ast.Call) -> str:
 def test_the_page_of_metrics_has_the_table_of_the_code() -> None:
     """Made by ``workflow-bridge schema --metrics``, whole and in its order."""
     assert metrics_table() in METRICS
-
-
-def test_the_page_says_which_metrics_nobody_reports_yet() -> None:
-    """They are in the table, and never in a scrape."""
-
-    class Source:
-        lag: dict[str, int] = {"shop.orders/3": 7}  # noqa: RUF012  nobody changes it
-        assigned = ("shop.orders/3",)
-
-    silent = {row.name for name, row in SOURCE_GAUGES.items() if name not in gauges(Source())}  # type: ignore[arg-type]  # all that is asked of one
-    paragraph = re.search(r"^Not reported yet: (.*?)\n\n", METRICS, re.DOTALL | re.MULTILINE)
-    assert set(spans(paragraph[1]) if paragraph else []) == silent
 
 
 def test_the_page_of_metrics_names_every_outcome_of_a_call() -> None:

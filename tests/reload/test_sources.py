@@ -65,10 +65,12 @@ class Stage:
         self.metrics = Metrics()
         self.outbox = Outbox()
         self.brokers = {"a": MemoryBroker(), "b": MemoryBroker()}
-        self.sources = Sources(self.metrics)
+        self.sources = Sources(self.metrics, lambda: 1_000)
 
     def supervisor(self, name: str, workflow: str = "old") -> Supervisor:
-        translation = Translation(decoder(DecodingSettings()), router(workflow), self.metrics, lambda: 1_000)
+        translation = Translation(
+            decoder(DecodingSettings()), router(workflow), self.metrics, lambda: 1_000, lambda: 0.0
+        )
         source = MemorySource(name, self.brokers[name], 1)
         return Supervisor(source, Current(translation), self.outbox, lambda: 0.0)  # type: ignore[arg-type]  # what it asks of it
 

@@ -56,6 +56,8 @@ async def test_positions_and_identity(kafka: KafkaServer) -> None:
     assert last[f"{topic}/0"].timestamp_ms == next(m.timestamp_ms for m in messages if m.id == f"{topic}/0/2")
     assert sorted(source.assigned) == [f"{topic}/0", f"{topic}/1"]
     assert source.lag == {f"{topic}/0": 0, f"{topic}/1": 0}
+    assert source.received_ms == {name: position.timestamp_ms for name, position in last.items()}
+    assert source.counts == {"rebalances": 1, "commits": 0, "skipped": 0}
     await source.close()
 
 
@@ -74,6 +76,7 @@ async def test_what_is_stored_but_not_committed_is_skipped(kafka: KafkaServer) -
     second = KafkaSource("orders", kafka_settings(kafka, topic), positions)
     await second.open()
     assert bodies(await run_through(second, positions, 15 - stored)) == values(15)[stored:]
+    assert second.counts["skipped"] == stored
     await second.close()
     assert await committed(kafka, topic) == 15
     assert positions.next == {f"{topic}/0": 15}

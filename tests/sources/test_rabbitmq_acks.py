@@ -116,7 +116,7 @@ class SlowChannel:
 
 def acks_of(channel: object, lost: list[str], limit_seconds: float = 20) -> RabbitAcks:
     stand_in: AbstractChannel = channel  # type: ignore[assignment]  # the one method that is used
-    return RabbitAcks(stand_in, limit_seconds, lost.append)
+    return RabbitAcks(stand_in, limit_seconds, lost.append, {"commits": 0})
 
 
 async def test_what_waits_for_the_client_becomes_one_frame() -> None:
