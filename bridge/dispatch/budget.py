@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from bridge.cloudflare.ratelimit import DEFAULT_REQUESTS, DEFAULT_WINDOW_SECONDS, Reading
-from bridge.dispatch.pauses import QUOTA_BLOCK_SECONDS
+from bridge.dispatch.pauses import LONGEST_BLOCK_SECONDS, block_seconds
 from bridge.dispatch.quota import Quota, Shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-LONGEST_BLOCK_SECONDS = 3600.0  # what is said beyond that is not believed
 HTTP_OK = range(200, 300)
 HTTP_TOO_MANY = 429
 
@@ -79,10 +78,7 @@ class Budget:
 
     def blocked(self, retry_after_seconds: float | None, now: float) -> None:
         """The API said 429: nothing goes to it for so long, 5 minutes if it does not say."""
-        seconds = (
-            QUOTA_BLOCK_SECONDS if retry_after_seconds is None else min(retry_after_seconds, LONGEST_BLOCK_SECONDS)
-        )
-        self.blocked_until = max(self.blocked_until, now + seconds)
+        self.blocked_until = max(self.blocked_until, now + block_seconds(retry_after_seconds))
 
     # --- when the next one may go ------------------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridge.dispatch.pauses import block_seconds
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -93,7 +95,8 @@ class Creations:
     def refused(self, workflow: str, retry_after_seconds: float | None, now: float) -> None:
         """The API said that it was too many: wait, and go slower for a while."""
         rate = max(0.1, self._rate(workflow, now) / self._rates.per_workflow * SLOWER)
-        self._refused[workflow] = (now + (PERIOD_SECONDS if retry_after_seconds is None else retry_after_seconds), rate)
+        seconds = PERIOD_SECONDS if retry_after_seconds is None else block_seconds(retry_after_seconds)
+        self._refused[workflow] = (now + seconds, rate)
 
     def wait_seconds(self, workflow: str, count: int, now: float) -> float:
         """How long until ``count`` instances may be created; 0: at once. ``count`` is at most ``largest``.

@@ -59,7 +59,6 @@ class Dispatcher:
         self._outbox = outbox
         self._metrics = metrics
         self._clock = clock
-        self._started_ms = clock.now_ms()
         self._loader = Loader(outbox)
         self._holding = Holding()
         self._gate = Gate(lines, self._holding, clock.now_ms)
@@ -160,12 +159,13 @@ class Dispatcher:
                 self._withdraw(request, held)
             if held:
                 going = self._addressed(request._replace(entries=held))
-                await self._conclude(going, await self._gate.send(going))
+                begun_ms = self._clock.now_ms()
+                await self._conclude(going, await self._gate.send(going), begun_ms)
         except asyncio.CancelledError:
             self._outbox.back(held)  # cut off: nobody waits for it any more, least of all a withdrawal
             raise
         finally:
-            self._holding.ended(request, self._clock.now_ms())
+            self._holding.ended(request)
             self._gate.in_flight[request.target] -= 1
             self._wake.set()
 
@@ -182,16 +182,16 @@ class Dispatcher:
         kept = {entry.seq for entry in held}
         self._loader.windows[request.queue].settled([e for e in request.entries if e.seq not in kept])
 
-    async def _conclude(self, request: Request, results: Sequence[tuple[Entry, Result]]) -> None:
+    async def _conclude(self, request: Request, results: Sequence[tuple[Entry, Result]], begun_ms: int) -> None:
         """Act on what became of each entry: store verdicts, follow up, pause, or put back what has no verdict yet."""
-        moment = self._moment(request)
+        moment = self._moment(request, begun_ms)
         ending = Ending([], [], [])
         for entry, result in results:
             if isinstance(result, Done):
                 ending.settlements.append(verdicts.delivered(entry, result.reason, moment))
             else:
                 self._decide(request, entry, result, moment, ending)
-        self._holding.heard(request, results, moment.now_ms)
+        self._holding.heard(request, results)
         self._outbox.back([*ending.back, *ending.following])
         self._loader.windows[request.queue].put_back(ending.back)
         await self._store(request, ending.settlements, moment)
@@ -248,10 +248,8 @@ class Dispatcher:
         if settlements:
             reporting.settled(self._metrics, request, settlements, moment.now_ms)
 
-    def _moment(self, request: Request) -> Moment:
-        now_ms = self._clock.now_ms()
-        going_ms = max(self._started_ms, self._holding.going_since_ms(request, now_ms))
-        return Moment(now_ms, going_ms, self._clock.random, lambda: self._probed(request.target))
+    def _moment(self, request: Request, begun_ms: int) -> Moment:
+        return Moment(self._clock.now_ms(), begun_ms, self._clock.random, lambda: self._probed(request.target))
 
     def _probed(self, target: str) -> int:
         """The calls whose probes share this target's budget; none where requests have no limit."""

@@ -8,7 +8,7 @@ import structlog
 
 from bridge.cloudflare.responses import Meaning
 from bridge.dispatch.outcome import Failure, Step, answered
-from bridge.dispatch.pauses import QUOTA_BLOCK_SECONDS, Pauses
+from bridge.dispatch.pauses import Pauses, block_seconds
 from bridge.dispatch.rejections import Rejections
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Holding:
     def pause(self, request: Request, step: Step, failure: Failure, now_ms: int) -> None:
         """Pause what this failure is about."""
         scope = request.target if step in {Step.HOLD_TARGET, Step.HOLD_QUOTA} else request.scope
-        seconds = (failure.retry_after_seconds or QUOTA_BLOCK_SECONDS) if step is Step.HOLD_QUOTA else None
+        seconds = block_seconds(failure.retry_after_seconds) if step is Step.HOLD_QUOTA else None
         if self._pauses.hold(scope, failure.reason, now_ms, seconds):
             log.warning("paused", target=request.target, workflow=request.scope.workflow, reason=failure.reason,
                         detail=failure.detail)  # fmt: skip
@@ -54,11 +54,11 @@ class Holding:
         self.pause(request, Step.HOLD_WORKFLOW, failure, now_ms)
         return request.scope not in request.probes
 
-    def heard(self, request: Request, results: Sequence[tuple[Entry, Result]], now_ms: int) -> None:
+    def heard(self, request: Request, results: Sequence[tuple[Entry, Result]]) -> None:
         """An answer has come; one that shows that it works ends the pauses that this request tries out."""
         if any(self._works(request, result) for _, result in results):
             for scope in request.probes:
-                if self._pauses.probed(scope, now_ms, works=True):
+                if self._pauses.probed(scope, works=True):
                     log.info("resumed", target=request.target, workflow=request.scope.workflow)
 
     def _works(self, request: Request, result: Result) -> bool:
@@ -68,14 +68,10 @@ class Holding:
             self._rejections.ended(request.scope)
         return not self._rejections.stopped(request.scope)
 
-    def ended(self, request: Request, now_ms: int) -> None:
+    def ended(self, request: Request) -> None:
         """The request is over, and if nothing was heard it showed nothing."""
         for scope in request.probes:
-            self._pauses.probed(scope, now_ms, works=False)
-
-    def going_since_ms(self, request: Request, now_ms: int) -> int:
-        """Since when calls there could be made."""
-        return max(self._pauses.going_since_ms(scope, now_ms) for scope in (request.target, request.scope))
+            self._pauses.probed(scope, works=False)
 
     def next_ms(self, now_ms: int) -> int | None:
         """When the next pause is over."""

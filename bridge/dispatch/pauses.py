@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 # A missing workflow or a refused token needs a person. A probe a minute costs little and finds the repair soon enough.
 PROBES = Backoff(base_seconds=2.0, cap_seconds=60.0)
 QUOTA_BLOCK_SECONDS = 300.0  # how long the API blocks a token that went over its quota, where it does not say
+SHORTEST_BLOCK_SECONDS = 1.0  # the API rounds up to seconds; 0 is what only another server in between would say
+LONGEST_BLOCK_SECONDS = 3600.0  # what is said beyond that is not believed
+
+
+def block_seconds(retry_after_seconds: float | None) -> float:
+    """How long a 429 blocks, by its ``retry-after``; None: it has none."""
+    if retry_after_seconds is None:
+        return QUOTA_BLOCK_SECONDS
+    return min(max(retry_after_seconds, SHORTEST_BLOCK_SECONDS), LONGEST_BLOCK_SECONDS)
 
 
 @dataclass(slots=True)
@@ -31,7 +40,6 @@ class Pauses:
 
     def __init__(self) -> None:
         self._pauses: dict[str | Queue, Pause] = {}
-        self._ended_ms: dict[str | Queue, int] = {}  # the last pause of each
 
     def allows(self, scope: str | Queue, now_ms: int) -> bool:
         """Whether a request may go there now."""
@@ -45,11 +53,7 @@ class Pauses:
             pause.probing = True
         return pause is not None
 
-    def going_since_ms(self, scope: str | Queue, now_ms: int) -> int:
-        """Since when calls there could be made, Unix epoch milliseconds: now where it is paused, 0 for ever."""
-        return now_ms if scope in self._pauses else self._ended_ms.get(scope, 0)
-
-    def probed(self, scope: str | Queue, now_ms: int, *, works: bool) -> bool:
+    def probed(self, scope: str | Queue, *, works: bool) -> bool:
         """The probe has ended, without a reason to pause again. Returns whether this ended the pause."""
         pause = self._pauses.get(scope)
         if pause is None or not pause.probing:
@@ -57,7 +61,6 @@ class Pauses:
         pause.probing = False
         if works:
             del self._pauses[scope]
-            self._ended_ms[scope] = now_ms
         return works
 
     def hold(self, scope: str | Queue, reason: str, now_ms: int, seconds: float | None = None) -> bool:

@@ -1,4 +1,9 @@
-"""What is stored of a call whose request has ended with a step that holds nothing up; pure."""
+"""What is stored of a call whose request has ended with a step that holds nothing up; pure.
+
+What counts towards ``wait`` and ``give_up_after`` is the time that the bridge has tried, ``Entry.waited_ms``: its
+requests, and the pauses that it chose to make after them. Time before the first request does not count, nor time beyond
+a chosen pause: in the queue, for want of budget, while the workflow or the target was paused, or with the process down.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +22,14 @@ if TYPE_CHECKING:
 # Where requests are limited all parked calls together probe about so seldom: a hundredth of the 1,200 requests that
 # the API allows in 5 minutes.
 PROBE_EVERY_SECONDS = 25.0
+LONGEST_REQUEST_MS = 30_000  # what one request counts at most: it may have waited for budget, and clocks are set
 
 
 class Moment(NamedTuple):
     """When and under which circumstances a decision is made."""
 
     now_ms: int
-    going_ms: int  # since when calls there can be made: waiting while nobody could try is not held against a call
+    begun_ms: int  # when the request was sent
     random: Callable[[], float]
     # Calls that wait for their instances and share a limit of requests with this one's probes; 0: there is no limit.
     parked: Callable[[], int] = lambda: 0
@@ -32,7 +38,7 @@ class Moment(NamedTuple):
 def delivered(entry: Entry, reason: str, moment: Moment) -> Settlement:
     """The API has it."""
     # By position and past the class's own constructor: one is made per call, and this is three times as fast.
-    return tuple.__new__(Settlement, (entry, Verdict.DELIVERED, reason, "", 0, moment.now_ms, True, 0, ""))
+    return tuple.__new__(Settlement, (entry, Verdict.DELIVERED, reason, "", 0, moment.now_ms, True, 0, "", 0))
 
 
 # The facts of an answer that shows an instance of the id: whoever is refused because of it is told.
@@ -52,12 +58,21 @@ def _dropped(entry: Entry, _: Policy, _failure: Failure, moment: Moment) -> Sett
     return delivered(entry, "dropped", moment)
 
 
-def _settled(entry: Entry, verdict: Verdict, failure: Failure, moment: Moment, at_ms: int = 0) -> Settlement:
-    return Settlement(entry, verdict, failure.reason, failure.detail, at_ms, moment.now_ms, code=failure.code)
+def _settled(
+    entry: Entry, verdict: Verdict, failure: Failure, moment: Moment, at_ms: int = 0, waited_ms: int = 0
+) -> Settlement:
+    return Settlement(
+        entry, verdict, failure.reason, failure.detail, at_ms, moment.now_ms, code=failure.code, waited_ms=waited_ms
+    )
 
 
 def _dead(entry: Entry, _: Policy, failure: Failure, moment: Moment) -> Settlement:
     return _settled(entry, Verdict.DEAD, failure, moment)
+
+
+def _later(entry: Entry, verdict: Verdict, failure: Failure, moment: Moment, wait_ms: int) -> Settlement:
+    """The pause counts as it is planned: what lies between its end and the next request is nobody's patience."""
+    return _settled(entry, verdict, failure, moment, moment.now_ms + wait_ms, _request_ms(moment) + wait_ms)
 
 
 def _resend(entry: Entry, policy: Policy, failure: Failure, moment: Moment) -> Settlement:
@@ -71,24 +86,26 @@ def _retry(entry: Entry, policy: Policy, failure: Failure, moment: Moment) -> Se
     attempt = entry.attempts + 1
     if policy.max_attempts and attempt >= policy.max_attempts:
         return _dead(entry, policy, failure._replace(reason="max_attempts"), moment)
-    if _waited_seconds(entry, moment) >= policy.give_up_after_seconds:
+    if _waited_ms(entry, moment) >= policy.give_up_after_seconds * 1000:
         return _dead(entry, policy, failure._replace(reason="expired"), moment)
-    return _settled(entry, Verdict.RETRY, failure, moment, moment.now_ms + CALLS.wait_ms(attempt, moment.random))
+    return _later(entry, Verdict.RETRY, failure, moment, CALLS.wait_ms(attempt, moment.random))
 
 
 def _park(entry: Entry, policy: Policy, failure: Failure, moment: Moment) -> Settlement:
-    left_seconds = policy.wait_seconds - _waited_seconds(entry, moment)
-    if left_seconds <= 0:
+    left_ms = int(policy.wait_seconds * 1000) - _waited_ms(entry, moment)
+    if left_ms <= 0:
         return _dead(entry, policy, failure, moment)
     bound_seconds = max(PROBES.bound_seconds(entry.attempts + 1), PROBE_EVERY_SECONDS * moment.parked())
     probe_ms = int(bound_seconds * (0.5 + moment.random() / 2) * 1000)
-    at_ms = moment.now_ms + min(probe_ms, int(left_seconds * 1000) + 1)
-    return _settled(entry, Verdict.PARK, failure, moment, at_ms)
+    return _later(entry, Verdict.PARK, failure, moment, min(probe_ms, left_ms))
 
 
-def _waited_seconds(entry: Entry, moment: Moment) -> float:
-    due_ms = max(entry.arrived_ms, entry.not_before_ms, moment.going_ms)
-    return (moment.now_ms - due_ms) / 1000
+def _waited_ms(entry: Entry, moment: Moment) -> int:
+    return entry.waited_ms + _request_ms(moment)
+
+
+def _request_ms(moment: Moment) -> int:
+    return min(max(moment.now_ms - moment.begun_ms, 0), LONGEST_REQUEST_MS)
 
 
 _VERDICTS = {

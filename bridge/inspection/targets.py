@@ -83,6 +83,6 @@ def _bad(asked: str, error: ApiError, settings: TargetSettings) -> Finding:
         advice = "the token is refused: it needs the right to read and edit Workflows of this account"
         return Finding(asked, good=False, answer=str(error), advice=advice)
     if said is Meaning.RATE_LIMITED:
-        wait = f"in {error.retry_after_seconds:.0f} s" if error.retry_after_seconds else "in five minutes"
+        wait = f"in {error.retry_after_seconds:.0f} s" if error.retry_after_seconds is not None else "in five minutes"
         return Finding(asked, good=False, answer=str(error), advice=f"the token is over its quota; try again {wait}")
     return Finding(asked, good=False, answer=str(error))

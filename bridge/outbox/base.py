@@ -73,6 +73,7 @@ class Entry(NamedTuple):
     timestamp_ms: int  # the message's own, else its arrival: where end-to-end time starts
     arrived_ms: int
     attempts: int  # calls made so far whose outcome was settled
+    waited_ms: int = 0  # how long it was tried: requests, and the pauses that the caller chose to make after them
 
     @property
     def queue(self) -> Queue:
@@ -154,6 +155,7 @@ class Settlement(NamedTuple):
     attempted: bool = True  # False: does not count as an attempt (a quota block, a pause)
     code: int = 0  # of the API's refusal; 0 where there was none
     generation: str = ""  # DELIVERED: the id of the instance that was made, where it is not the entry's own
+    waited_ms: int = 0  # RETRY, PARK: by so much the entry's grows; what ``unpark`` cuts short is taken back
 
 
 class Depth(NamedTuple):
@@ -162,7 +164,7 @@ class Depth(NamedTuple):
     ready: int
     later: int
     dead: int  # dead letters kept
-    oldest_ms: int  # arrival of the oldest entry; 0 when there is none
+    oldest_ms: int  # arrival of the oldest entry that is not dead; 0 when there is none
     parked: int = 0  # of those that are later: whose last verdict was PARK
     oldest_parked_ms: int = 0  # arrival of the oldest of them; 0 when there is none
     blocked: int = 0  # lanes in which a dead letter holds back what comes after it

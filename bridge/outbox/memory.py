@@ -214,7 +214,7 @@ class MemoryOutbox:
 
     async def unpark(self, queue: Queue, lane_keys: Sequence[str]) -> None:
         """See Outbox."""
-        if self._entries.later.unpark([(queue, lane_key) for lane_key in lane_keys], self._clock()):
+        if self._entries.unpark([(queue, lane_key) for lane_key in lane_keys], self._clock()):
             self._tell(gained=True)
 
     def newest(self, workflow: Queue, instance_id: str) -> str:  # noqa: ARG002  nothing is kept of what was made

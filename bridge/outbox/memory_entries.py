@@ -123,7 +123,7 @@ class MemoryEntries:
         timestamp_ms = arrived_ms if message.timestamp_ms is None else message.timestamp_ms
         entry = Entry(
             self._next_seq(), operation.value, target, workflow, instance_id, event_type, body, policy, lane, priority,
-            not_before_ms, message.source, message.id, timestamp_ms, arrived_ms, 0,
+            not_before_ms, message.source, message.id, timestamp_ms, arrived_ms, 0, 0,
         )  # fmt: skip
         self._held[entry.seq] = Held(entry, message, call, [batch], name)
         batch.add()
@@ -184,12 +184,24 @@ class MemoryEntries:
     def put_off(self, settlement: Settlement, now_ms: int) -> bool:
         """RETRY or PARK; whether that made others of the lane due."""
         held = self._held[settlement.entry.seq]
-        entry = held.entry._replace(attempts=held.entry.attempts + settlement.attempted)
+        entry = held.entry._replace(
+            attempts=held.entry.attempts + settlement.attempted,
+            waited_ms=held.entry.waited_ms + settlement.waited_ms,
+        )
         self._held[entry.seq] = held._replace(entry=entry, history=with_attempt(held.history, settlement))
         self._line(entry.queue).discard(entry.seq)
         place = _place(entry)
         self.later.put(place, kind=RETRY if settlement.verdict is Verdict.RETRY else PARK, due_ms=settlement.at_ms)
         return self.later.release([place.lane], now_ms)
+
+    def unpark(self, lanes: Iterable[tuple[Queue, str]], now_ms: int) -> bool:
+        """What is parked in these lanes is due, and has not waited for the rest; whether there was any."""
+        left_ms = self.later.unpark(lanes, now_ms)
+        for seq, spared_ms in left_ms.items():
+            held = self._held[seq]
+            waited_ms = max(0, held.entry.waited_ms - spared_ms)
+            self._held[seq] = held._replace(entry=held.entry._replace(waited_ms=waited_ms))
+        return bool(left_ms)
 
     def remove(self, seq: int, now_ms: int) -> tuple[Held, bool] | None:
         """Take one out; gives it, and whether that made others of its lane due. None: it was not there."""

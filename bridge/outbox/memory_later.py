@@ -164,17 +164,18 @@ class MemoryLater:
         ]
         return min(free, default=None)
 
-    def unpark(self, lanes: Iterable[Lane], now_ms: int) -> bool:
-        """What is parked in these lanes is due; whether there was any."""
+    def unpark(self, lanes: Iterable[Lane], now_ms: int) -> dict[int, int]:
+        """What is parked in these lanes is due; gives the seqs, and by how many milliseconds each is early."""
         parked = [
             row
             for lane in lanes
             for seq in self._lanes.get(lane, {}).get(PARK, ())
             if not (row := self._rows[seq]).given
         ]
+        early = {row.place.seq: max(0, (row.due_ms or 0) - now_ms) for row in parked}
         for row in parked:
             self._mark(row, PARK, now_ms)
-        return bool(parked)
+        return early
 
     # --- time --------------------------------------------------------------------------------------------------------
 

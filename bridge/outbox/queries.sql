@@ -50,7 +50,7 @@ SELECT 1 FROM entries WHERE seq > ? AND seq < ? LIMIT 1
 SELECT arrived_ms FROM entries WHERE seq > ? AND seq < ? ORDER BY seq LIMIT 1
 
 -- name: oldest_later
-SELECT arrived_ms FROM later ORDER BY arrived_ms LIMIT 1
+SELECT arrived_ms FROM later WHERE hold <> 3 ORDER BY arrived_ms LIMIT 1
 
 -- name: oldest_parked
 SELECT arrived_ms FROM later WHERE hold = 1 AND given = 0 ORDER BY arrived_ms LIMIT 1
@@ -108,7 +108,8 @@ DELETE FROM entries WHERE seq = ?
 INSERT INTO entries ({row}) SELECT {row} FROM later WHERE seq = ?
 
 -- name: settle_later
-UPDATE later SET attempts = attempts + ?, due_ms = ?, hold = ?, kind = ?, given = 0, history = ? WHERE seq = ?
+UPDATE later SET attempts = attempts + ?, waited_ms = waited_ms + ?, due_ms = ?, hold = ?, kind = ?, given = 0, history = ?
+WHERE seq = ?
 
 -- name: hold_back
 UPDATE later SET kind = ?, due_ms = NULL WHERE seq = ?
@@ -121,7 +122,8 @@ UPDATE later SET kind = 3, due_ms = ? WHERE seq IN (
     SELECT seq FROM later WHERE queue = ? AND lane_key = ? AND kind = ? AND seq < ? ORDER BY seq LIMIT ?)
 
 -- name: unpark
-UPDATE later SET due_ms = ? WHERE queue = ? AND lane_key = ? AND kind = 2 AND given = 0
+UPDATE later SET waited_ms = max(0, waited_ms - max(0, due_ms - ?1)), due_ms = ?1
+WHERE queue = ?2 AND lane_key = ?3 AND kind = 2 AND given = 0
 
 -- name: due
 SELECT {entry}, hold, lane_key FROM later WHERE due_ms <= ? ORDER BY due_ms, seq LIMIT ?

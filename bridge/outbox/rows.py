@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Shaping = MappingType[tuple[str, str, str, str, str, int, str, bool], tuple[int, Callable[[], int]]]
 
 _new_entry = tuple.__new__
-ENTRY_SIZE = 10  # columns of a row that an Entry is made of
+ENTRY_SIZE = 11  # columns of a row that an Entry is made of
 _SHARED = 1  # the lowest bit of a seq
 
 
@@ -132,9 +132,22 @@ def entries_of(rows: Iterable[Row], shapes: MappingType[int, Shape]) -> list[Ent
                 timestamp_ms,
                 arrived_ms,
                 attempts,
+                waited_ms,
             ),
         )
-        for seq, number, instance_id, body, lane, not_before_ms, message_id, timestamp_ms, arrived_ms, attempts in rows
+        for (
+            seq,
+            number,
+            instance_id,
+            body,
+            lane,
+            not_before_ms,
+            message_id,
+            timestamp_ms,
+            arrived_ms,
+            attempts,
+            waited_ms,
+        ) in rows
     ]
 
 

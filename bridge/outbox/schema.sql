@@ -1,12 +1,13 @@
--- The outbox file, schema version 2.
+-- The outbox file, schema version 3. migrations/ has what made it of the versions before.
 --
 -- entries   what is ready, read and settled in order of its key; no secondary index.
 --           seq = queue number << 44 | counter of the queue << 1 | 1 where the original lies in `originals`.
 -- later     what is not ready: retries, parked, delayed, and what a lane holds back.
 --           due_ms: when `due` may give the row; NULL: not by time. given: 1 once `due` gave it.
---           hold: the last verdict (0 none, 1 PARK, 2 RETRY). kind: what the row does to its lane (lanes.py), NULL nothing.
+--           hold: the last verdict (0 none, 1 PARK, 2 RETRY, 3 DEAD). kind: what the row does to its lane (lanes.py), NULL nothing.
 -- The original message of an entry is in its own row, or once in `originals` where it became several calls.
 -- history: the attempts made (history.py), NULL for none.
+-- waited_ms: for how long the call was tried (Entry.waited_ms), up to due_ms where it waits until then.
 -- body_size: the message's body is these last bytes of the call's body, before its closing brace.
 
 CREATE TABLE meta (
@@ -58,7 +59,8 @@ CREATE TABLE entries (
     message_body BLOB,
     body_size INTEGER,
     message_rest BLOB,
-    history BLOB
+    history BLOB,
+    waited_ms INTEGER NOT NULL DEFAULT 0
 );
 
 CREATE TABLE later (
@@ -83,12 +85,13 @@ CREATE TABLE later (
     due_ms INTEGER,
     given INTEGER NOT NULL DEFAULT 0,
     hold INTEGER NOT NULL DEFAULT 0,
-    kind INTEGER
+    kind INTEGER,
+    waited_ms INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX later_due ON later (due_ms, seq) WHERE due_ms IS NOT NULL;
 CREATE INDEX later_lane ON later (queue, lane_key, kind, seq) WHERE kind IS NOT NULL;
 CREATE INDEX later_given ON later (seq) WHERE given = 1;
-CREATE INDEX later_arrived ON later (arrived_ms);
+CREATE INDEX later_arrived ON later (arrived_ms) WHERE hold <> 3;
 CREATE INDEX later_parked ON later (arrived_ms) WHERE hold = 1 AND given = 0;
 
 -- Rows of `later` that are dead and hold their lanes until somebody has seen to their dead letters.

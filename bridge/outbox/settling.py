@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bridge.outbox.state import State
 
 # The columns hold and kind. A dead one holds its lane like a retry, and is never due.
-_HOLDS = {Verdict.PARK: (PARKED, PARK), Verdict.RETRY: (2, RETRY), Verdict.DEAD: (2, RETRY)}
+_HOLDS = {Verdict.PARK: (PARKED, PARK), Verdict.RETRY: (2, RETRY), Verdict.DEAD: (3, RETRY)}
 
 
 class Settling:
@@ -190,7 +190,7 @@ class Settling:
         self._state.parked_changed(parked - sum(row[5] == PARKED and not row[4] for row in waiting))
         known = {row[0]: row[1] for row in (*ready, *waiting)}
         changes = [
-            (s.attempted, _due_ms(s), *_HOLDS[verdict], _after(known[seq], s), seq)
+            (s.attempted, s.waited_ms, _due_ms(s), *_HOLDS[verdict], _after(known[seq], s), seq)
             for seq, s in settlements.items()
             if seq in known
         ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-ENTRY_COLUMNS = "seq, shape, instance_id, body, lane, not_before_ms, message_id, timestamp_ms, arrived_ms, attempts"
+CALL_COLUMNS = "seq, shape, instance_id, body, lane, not_before_ms, message_id, timestamp_ms, arrived_ms"
+ENTRY_COLUMNS = f"{CALL_COLUMNS}, attempts, waited_ms"
 ORIGINAL_COLUMNS = "original, message_key, message_body, body_size, message_rest"
-INSERT_COLUMNS = ENTRY_COLUMNS.replace(", attempts", ", ") + ORIGINAL_COLUMNS
+INSERT_COLUMNS = f"{CALL_COLUMNS}, {ORIGINAL_COLUMNS}"
 INSERTED_AT_ONCE = 500  # rows of one INSERT: each statement gives up the interpreter lock and has to win it back
 
 
@@ -27,7 +28,7 @@ def _named(text: str) -> dict[str, str]:
 
 
 SCHEMA = _read("schema.sql")
-SCHEMA_VERSION = 2  # one more whenever schema.sql changes: a file of another version is refused, not guessed at
+SCHEMA_VERSION = 3  # one more whenever schema.sql changes, with a step in migrations/
 QUERIES = _named(_read("queries.sql"))
 
 _ONE_ROW = f"({', '.join('?' * len(INSERT_COLUMNS.split(', ')))})"

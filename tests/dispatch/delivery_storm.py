@@ -15,25 +15,22 @@ import time
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 
 import orjson
 import structlog
 
 from bridge.cloudflare.client import Client
-from bridge.cloudflare.settings import TargetSettings
 from bridge.cloudflare.transport import Answer
 from bridge.dispatch.dispatcher import Clock, Dispatcher
 from bridge.dispatch.gate import Line
 from bridge.dispatch.sending import Sender
-from bridge.emulator.application import Application
-from bridge.emulator.settings import EmulatorSettings
 from bridge.errors import ApiUnknown
 from bridge.metrics import Metrics
 from bridge.outbox.base import Intake
 from bridge.outbox.settings import SqliteSettings
 from bridge.outbox.sqlite import SqliteOutbox
 from tests.dispatch.fast_loop import fast_clock, run_fast
+from tests.dispatch.in_process import InProcess
 from tests.routing.messages import message, route, router
 
 if TYPE_CHECKING:
@@ -73,30 +70,21 @@ class Sent(NamedTuple):
     lost: bool  # its answer never arrived
 
 
-class FaultyApi:
-    """The emulator as a transport: a fifth of all requests meets one of the faults."""
+class FaultyApi(InProcess):
+    """The emulator as a transport; a fifth of all requests meets one of the faults."""
 
     def __init__(self, seed: int) -> None:
         workflows = {f"w-{n}": "waits: never" for n in range(3)}
-        self._settings = EmulatorSettings.model_validate({"workflows": workflows, "quota": None, "creation": None})
-        self.application = Application(self._settings, now_ms)
+        super().__init__(now_ms, workflows=workflows, quota=None, creation=None)
         self.requests = 0
         self.faults: Counter[str] = Counter()
         self.events: list[Sent] = []
         self._chance = random.Random(seed)
 
-    @property
-    def target(self) -> TargetSettings:
-        """Settings that lead here."""
-        return TargetSettings.model_validate(
-            {"account_id": self._settings.account_id, "api_token": self._settings.token.get_secret_value()}
-        )
-
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_seconds: float
     ) -> Answer:
         """See Transport."""
-        del timeout_seconds
         self.requests += 1
         await asyncio.sleep(self._chance.random() * 0.05)
         fault = self._chance.choice(FAULTS_OF_ALL_KINDS) if self._chance.random() < FAULTS else ""
@@ -107,7 +95,7 @@ class FaultyApi:
             raise ApiUnknown("the connection was lost", "connection_lost")
         if fault == "batch leaves one out unmade" and url.endswith("/batch"):
             body = orjson.dumps(orjson.loads(body or b"[]")[1:])
-        answer = self._ask(method, url, headers, body or b"")
+        answer = await super().send(method, url, headers, body, timeout_seconds)
         self._note(url, body, answer, lost=fault in _AFTERWARDS)
         if fault in _AFTERWARDS:
             raise ApiUnknown("no complete answer in time", _AFTERWARDS[fault])
@@ -116,13 +104,6 @@ class FaultyApi:
             return answer._replace(body=orjson.dumps(told | {"result": told["result"][::2]}))
         return answer
 
-    def _ask(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        parts = urlsplit(url)
-        target = f"{parts.path}?{parts.query}"
-        authorization = next(value for name, value in headers.items() if name.lower() == "authorization")
-        reply = self.application.answer(method, target, authorization.encode(), body).reply
-        return Answer(reply.status, {n.decode(): v.decode() for n, v in reply.headers}, reply.body)
-
     def _note(self, url: str, body: bytes | None, answer: Answer, *, lost: bool) -> None:
         if "/events/" not in url or answer.status != 200:
             return
@@ -130,9 +111,6 @@ class FaultyApi:
         payload = orjson.loads(body or b"")
         lane = int(instance.split("-")[1])
         self.events.append(Sent(lane, payload["n"], instance, payload["_bridge"]["id"], lost))
-
-    async def close(self) -> None:
-        """See Transport."""
 
 
 def _refusal(status: int, code: int, **headers: str) -> Answer:

@@ -20,11 +20,12 @@ def entry(
     policy: str = POLICY,
     arrived_ms: int | None = None,
     attempts: int = 0,
+    waited_ms: int = 0,
 ) -> Entry:
     """One entry; it arrived at its seq unless ``arrived_ms`` says otherwise."""
     at_ms = seq if arrived_ms is None else arrived_ms
     event_type = "paid" if operation is Operation.EVENT else ""
     return Entry(
         seq, operation, "main", workflow, instance_id, event_type, body, policy,
-        lane, priority, 0, "orders", f"t/0/{seq}", at_ms, at_ms, attempts,
+        lane, priority, 0, "orders", f"t/0/{seq}", at_ms, at_ms, attempts, waited_ms,
     )  # fmt: skip

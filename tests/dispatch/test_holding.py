@@ -8,13 +8,14 @@ from bridge.call import Operation
 from bridge.cloudflare.responses import Meaning
 from bridge.dispatch.batching import Kind, Request
 from bridge.dispatch.holding import Holding
-from bridge.dispatch.outcome import Failure
+from bridge.dispatch.outcome import Failure, Step
 from bridge.dispatch.rejections import ROW
 from bridge.outbox.base import Queue
 from tests.dispatch.entries import entry
 
 WORKFLOW = Queue("main", "w")
 EVENT = Request(Kind.EVENT, WORKFLOW, [entry(1, operation=Operation.EVENT)])
+TOO_MANY = Failure(Meaning.RATE_LIMITED, "rate_limited", "")
 REJECTED = Failure(Meaning.REJECTED, "rejected", "", None, 10999)
 
 
@@ -22,8 +23,8 @@ def told(holding: Holding, failure: Failure, now_ms: int) -> bool:
     """One request goes out and is answered so; whether its call is kept."""
     request = holding.probed_by(EVENT)
     kept = failure.meaning is Meaning.REJECTED and holding.refused(request, failure, now_ms)
-    holding.heard(request, [(EVENT.entries[0], failure)], now_ms)
-    holding.ended(request, now_ms)
+    holding.heard(request, [(EVENT.entries[0], failure)])
+    holding.ended(request)
     return kept
 
 
@@ -46,3 +47,11 @@ def test_rejections_with_other_answers_between_are_no_row() -> None:
         assert not told(holding, REJECTED, 0)
         told(holding, Failure(Meaning.INSTANCE_MISSING, "instance_missing", ""), 0)
     assert holding.allows(WORKFLOW, 0)
+
+
+@pytest.mark.parametrize(("said", "seconds"), [(None, 300), (0.0, 1), (17.0, 17), (10_000_000.0, 3600)])
+def test_a_quota_block_lasts_as_long_as_the_api_says(said: float | None, seconds: int) -> None:
+    """Five minutes where it says nothing, a second where it says none, and an hour at most: as the budget takes it."""
+    holding = Holding()
+    holding.pause(EVENT, Step.HOLD_QUOTA, TOO_MANY._replace(retry_after_seconds=said), 0)
+    assert holding.next_ms(0) == seconds * 1000

@@ -3,6 +3,8 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.call import IfExists, IfMissing, Operation, Policy
 from bridge.cloudflare.responses import Meaning
@@ -13,7 +15,7 @@ from bridge.outbox.base import Verdict
 from tests.dispatch.entries import entry
 
 NOW_MS = 1_000_000
-MOMENT = Moment(NOW_MS, 0, lambda: 0.5)
+MOMENT = Moment(NOW_MS, NOW_MS - 100, lambda: 0.5)
 
 
 def failure(meaning: Meaning, retry_after_seconds: float | None = None) -> Failure:
@@ -108,12 +110,12 @@ def test_an_event_that_was_never_sent_is_no_unknown_outcome() -> None:
 
 
 def test_parking_ends() -> None:
-    """An event that has waited as long as its rule allows is a dead letter, and is probed once just then."""
+    """An event that was tried for as long as its rule allows is a dead letter, and is probed once just then."""
     policy = Policy("r", wait_seconds=10).encode()
-    waiting = entry(1, operation=Operation.EVENT, arrived_ms=NOW_MS - 9_500, attempts=20, policy=policy)
+    waiting = entry(1, operation=Operation.EVENT, arrived_ms=0, attempts=20, waited_ms=9_400, policy=policy)
     parked = settle(Step.PARK, waiting, failure(Meaning.INSTANCE_MISSING), MOMENT)
-    assert (parked.verdict, parked.at_ms) == (Verdict.PARK, NOW_MS + 501)
-    expired = settle(Step.PARK, waiting._replace(arrived_ms=NOW_MS - 10_000), failure(Meaning.INSTANCE_MISSING), MOMENT)
+    assert (parked.verdict, parked.at_ms, parked.waited_ms) == (Verdict.PARK, NOW_MS + 500, 100 + 500)
+    expired = settle(Step.PARK, waiting._replace(waited_ms=10_000), failure(Meaning.INSTANCE_MISSING), MOMENT)
     assert (expired.verdict, expired.reason) == (Verdict.DEAD, "instance_missing")
 
 
@@ -126,16 +128,55 @@ def test_many_parked_events_probe_no_more_than_a_few() -> None:
         assert (verdict.at_ms - NOW_MS) / parked == 0.75 * 25_000
 
 
-def test_time_in_which_nobody_could_try_does_not_count() -> None:
-    """After two days of downtime a call is tried, and retried, before it is given up."""
-    old = entry(1, arrived_ms=0)
-    moment = Moment(now_ms=172_800_000, going_ms=172_790_000, random=lambda: 0.5)
-    assert settle(Step.RETRY, old, failure(Meaning.UNKNOWN), moment).verdict is Verdict.RETRY
+@pytest.mark.parametrize("asked", [Step.PARK, Step.RETRY])
+def test_time_before_the_first_request_does_not_count(asked: Step) -> None:
+    """Two days down, or behind a backlog: whatever the call's age, it is tried for as long as its rule says."""
+    policy = Policy("r", wait_seconds=60, give_up_after_seconds=60).encode()
+    old = entry(1, operation=Operation.EVENT, arrived_ms=NOW_MS - 172_800_000, policy=policy)
+    assert settle(asked, old, failure(Meaning.UNKNOWN), MOMENT).verdict in {Verdict.PARK, Verdict.RETRY}
+
+
+@given(
+    held_back=st.lists(st.integers(0, 172_800_000), min_size=200, max_size=200),
+    request_ms=st.integers(0, 30_000),
+    patience_seconds=st.integers(1, 900),
+)
+def test_only_requests_and_chosen_pauses_count(held_back: list[int], request_ms: int, patience_seconds: int) -> None:
+    """However long a call is held back before each probe, it is dead after the same number of them, and of seconds."""
+    policy = Policy("r", wait_seconds=patience_seconds).encode()
+    call = entry(1, operation=Operation.EVENT, arrived_ms=0, policy=policy)
+    now_ms = probes = counted = 0
+    for held_ms in held_back:
+        now_ms += held_ms + request_ms
+        parked = settle(
+            Step.PARK, call, failure(Meaning.INSTANCE_MISSING), Moment(now_ms, now_ms - request_ms, lambda: 0.5)
+        )
+        probes += 1
+        counted += request_ms
+        if parked.verdict is Verdict.DEAD:
+            break
+        counted += parked.at_ms - now_ms
+        now_ms = parked.at_ms
+        call = call._replace(attempts=call.attempts + 1, waited_ms=call.waited_ms + parked.waited_ms)
+    assert parked.verdict is Verdict.DEAD
+    assert patience_seconds * 1000 <= counted <= patience_seconds * 1000 + 2 * request_ms
+    assert probes <= 10 + patience_seconds / 45
+
+
+def test_a_clock_that_was_set_counts_as_one_request_at_most() -> None:
+    """Forward by a day, or back: a call gets neither a day older nor younger."""
+    call = entry(1, operation=Operation.EVENT)
+    counted = [
+        settle(Step.PARK, call, failure(Meaning.INSTANCE_MISSING), MOMENT._replace(begun_ms=NOW_MS + ms)).waited_ms
+        - 750
+        for ms in (-86_400_000, 86_400_000)
+    ]
+    assert counted == [30_000, 0]
 
 
 def test_giving_up() -> None:
     """Time and number of attempts are both bounded by the rule."""
-    old = entry(1, arrived_ms=NOW_MS - 60_000, policy=Policy("r", give_up_after_seconds=60).encode())
+    old = entry(1, waited_ms=59_900, policy=Policy("r", give_up_after_seconds=60).encode())
     assert settle(Step.RETRY, old, failure(Meaning.UNKNOWN), MOMENT).reason == "expired"
     tired = entry(1, arrived_ms=NOW_MS, attempts=2, policy=Policy("r", max_attempts=3).encode())
     assert settle(Step.RETRY, tired, failure(Meaning.UNKNOWN), MOMENT).reason == "max_attempts"

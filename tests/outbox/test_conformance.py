@@ -37,7 +37,7 @@ async def test_an_entry_has_all_that_the_call_had(subject: Subject) -> None:
     [entry] = await subject.pending(Queue("main", ""))
     assert entry == Entry(
         entry.seq, "event", "main", "pay", "i1", "paid", b'{"id":"i1"}', POLICY, "customer-7", HIGH, START_MS - 5,
-        "orders", "shop.orders/0/3", START_MS, START_MS, 0,
+        "orders", "shop.orders/0/3", START_MS, START_MS, 0, 0,
     )  # fmt: skip
     assert entry.queue == Queue("main", "")
 
@@ -261,6 +261,32 @@ async def test_retry_after_retry_counts_attempts(subject: Subject) -> None:
         await subject.settle(RETRY, entry, at_ms=START_MS, attempted=attempted)
         [entry] = await subject.due()
     assert entry.attempts == 2
+
+
+async def test_what_a_call_has_waited_adds_up(subject: Subject) -> None:
+    """By what each verdict says, also across a restart; what was put off without a call adds nothing."""
+    await subject.store(create(1, "a"), create(2, "b"))
+    [other, entry] = await subject.pending()
+    for verdict, waited_ms in ((RETRY, 500), (PARK, 0), (PARK, 1_200)):
+        await subject.settle(verdict, entry, at_ms=START_MS, attempted=waited_ms > 0, waited_ms=waited_ms)
+        [entry] = await subject.due()
+    assert entry.waited_ms == 1_700
+    if subject.durable:
+        await subject.reopen()
+        assert await subject.due() == [], "what stands before it was not read yet: it is in its place again"
+        [other, entry] = await subject.pending()
+    assert (entry.waited_ms, other.waited_ms) == (1_700, 0)
+
+
+async def test_what_is_unparked_early_has_not_waited_for_the_rest(subject: Subject) -> None:
+    """A pause that is cut short counts for what it lasted, one that was over counts whole."""
+    await subject.store(event(1, "a"), event(2, "b"))
+    [early, late] = await subject.pending()
+    await subject.settle(PARK, early, at_ms=START_MS + 1_000, waited_ms=1_025)
+    await subject.settle(PARK, late, at_ms=START_MS + 300, waited_ms=325)
+    subject.clock.now_ms += 400
+    await soon(subject.outbox.unpark(ORDERS, ["a", "b"]))
+    assert [entry.waited_ms for entry in await subject.due()] == [425, 325]
 
 
 async def test_many_lanes_of_one_queue_are_held_at_once(subject: Subject) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from bridge.call import Policy
 from bridge.errors import OutboxError, OutboxLocked
 from bridge.message import Position, Stored
 from bridge.outbox.admin import SqliteOutboxAdmin
@@ -413,6 +414,21 @@ async def test_depth_asks_nobody(sqlite: Subject) -> None:
     assert sqlite.outbox.depth() == Depth(20, 0, 0, START_MS)
 
 
+async def test_the_oldest_that_waits_is_not_dead(sqlite: Subject) -> None:
+    """A dead letter that blocks its lane is nobody's backlog, what it holds back is; before and after a restart."""
+    blocking = Policy("pay", blocks_lane=True).encode()
+    for n, calls in enumerate(([event(1, "a", policy=blocking)], [event(2, "a"), event(3, "b")])):
+        await soon((await sqlite.outbox.add(intake_of(*calls)._replace(received_ms=START_MS + n))).wait())
+    [first, behind, other] = await sqlite.pending()
+    await sqlite.settle(DEAD, first, reason="rejected")
+    await sqlite.settle(RETRY, behind, at_ms=START_MS + 50, attempted=False)
+    assert sqlite.outbox.depth().oldest_ms == START_MS + 1
+    await sqlite.reopen()
+    await sqlite.settle(DELIVERED, behind, other)
+    depth = sqlite.outbox.depth()
+    assert (depth.oldest_ms, depth.blocked, depth.ready, depth.later) == (0, 1, 0, 0)
+
+
 # --- the file --------------------------------------------------------------------------------------------------------
 
 
@@ -468,7 +484,7 @@ async def test_an_older_schema_is_refused(sqlite: Subject) -> None:
     """By the bridge and by the commands of operators: with what to do, and without touching the file."""
     await sqlite.outbox.close()
     rows(sqlite.path, "PRAGMA user_version = 1")
-    with pytest.raises(OutboxError, match=r"older workflow-bridge \(schema 1, this one knows 2\)"):
+    with pytest.raises(OutboxError, match=r"older workflow-bridge \(schema 1, this one knows 3\)"):
         await make(sqlite.path).open()
     with pytest.raises(OutboxError, match="older workflow-bridge"):
         SqliteOutboxAdmin(sqlite.path).dead_letters()
