@@ -15,6 +15,8 @@ from bridge.routing.router import SKIP
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bridge.caution.caution import Caution
+    from bridge.caution.suspects import Part
     from bridge.decoding import Decoder
     from bridge.message import Message
     from bridge.metrics import Metrics
@@ -42,8 +44,8 @@ class Translation(NamedTuple):
     config: str = ""  # digest of the configuration that all of this is from
     shadow: Shadow | None = None
 
-    def translate(self, source: str, batch: Batch) -> Intake:
-        """Decode and route a batch; what cannot be decoded or rendered is a dead letter, and stops nothing else.
+    def translate(self, source: str, batch: Part | Batch) -> Intake:
+        """Decode and route messages; what cannot be decoded or rendered is a dead letter, and stops nothing else.
 
         The decoder has been prepared for these messages.
         """
@@ -59,16 +61,30 @@ class Translation(NamedTuple):
             *(self._undecodable(messages[place], why, now_ms) for place, why in failed.items()),
             *(self._rejected(rejected, now_ms) for rejected in routed.dead),
         ]
-        metrics = self.metrics
-        metrics.received(source, len(batch.messages), sum([len(m.body) for m in batch.messages if m.body]))
         drops = {**routed.dropped, TOO_OLD: dropped} if dropped else routed.dropped
-        metrics.translated(source, self.seconds() - started)
-        metrics.routed(source, routed.matched, routed.unmatched, drops, routed.errors)
+        self.metrics.translated(source, self.seconds() - started)
+        self.metrics.routed(source, routed.matched, routed.unmatched, drops, routed.errors)
+        return self._told(Intake(source, routed.calls, dead, batch.positions, now_ms), batch.messages)
+
+    def bury(self, source: str, killer: Part) -> Intake:
+        """A message that kills whoever looks into it: a dead letter, and nobody has looked into it."""
+        now_ms = self.now_ms()
+        detail = "the process died of it: several times on a batch with this message, then on this message alone"
+        dead = [
+            DeadLetter(message, "killed_the_process", detail, died_ms=now_ms, config=self.config)
+            for message in killer.messages
+        ]
+        return self._told(Intake(source, (), dead, killer.positions, now_ms), killer.messages)
+
+    def _told(self, intake: Intake, messages: Sequence[Message]) -> Intake:
+        """The same, counted and logged."""
+        source, _, dead, *_ = intake
+        self.metrics.received(source, len(messages), sum([len(m.body) for m in messages if m.body]))
         if dead:
-            metrics.dead_lettered(Counter((letter.rule, letter.reason) for letter in dead))
+            self.metrics.dead_lettered(Counter((letter.rule, letter.reason) for letter in dead))
             log.warning("messages_dead_lettered", source=source, count=len(dead), reason=dead[0].reason,
                         message_id=dead[0].message.id, detail=dead[0].detail)  # fmt: skip
-        return Intake(source, routed.calls, dead, batch.positions, now_ms)
+        return intake
 
     def _skip_old(self, messages: Sequence[Message], values: list[object], now_ms: int) -> int:
         """Mark messages past the limit as not to be routed; returns how many."""
@@ -102,11 +118,14 @@ class Current:
 class Reader:
     """Reads one opened source into the outbox until it is stopped or the source is lost."""
 
-    def __init__(self, source: Source, current: Current, outbox: Outbox, random: Callable[[], float]) -> None:
+    def __init__(
+        self, source: Source, current: Current, outbox: Outbox, caution: Caution, random: Callable[[], float]
+    ) -> None:
         """random: uniform in [0, 1)."""
         self._source = source
         self._current = current
         self._outbox = outbox
+        self._caution = caution
         self._random = random
         self._unacknowledged = 0
         self._reading: asyncio.Task[None] | None = None
@@ -119,24 +138,39 @@ class Reader:
     async def _read(self, acknowledgements: asyncio.TaskGroup) -> None:
         while True:
             batch = await self._source.receive()
-            intake = await self._translate(batch)
-            receipt = await self._store(intake)
+            stored = [(part, await self._store(part)) for part in self._caution.parts(batch)]
             self._count(len(batch.messages))
-            acknowledgements.create_task(self._acknowledge(batch, receipt))
+            acknowledgements.create_task(self._acknowledge(batch, stored))
 
-    async def _translate(self, batch: Batch) -> Intake:
+    async def _store(self, part: Part) -> Receipt:
+        """Waits while the outbox has no room: the broker keeps what comes after it."""
+        intake = self._bury(part) if part.kills else await self._translate(part)
+        metrics, name = self._current.translation.metrics, self._source.name
+        metrics.held_up(name, on=True)
+        try:
+            receipt = await self._outbox.add(intake)
+        finally:
+            metrics.held_up(name, on=False)
+        self._caution.through(part)
+        return receipt
+
+    def _bury(self, killer: Part) -> Intake:
+        return self._current.translation.bury(self._source.name, killer)
+
+    async def _translate(self, part: Part) -> Intake:
         """Wait for what decoding needs, for as long as it takes; the broker keeps its messages meanwhile."""
         waits = 0
         try:
             while True:
                 translation = self._current.translation  # the newest one, however long this one was waited for
                 try:
-                    await translation.decoder.prepare(batch.messages)
+                    await translation.decoder.prepare(part.messages)
                 except SchemasUnavailable as unavailable:
                     waits += 1
                     await self._wait(unavailable, waits)
                 else:
-                    return translation.translate(self._source.name, batch)
+                    with self._caution.at_work(part):
+                        return translation.translate(self._source.name, part)
         finally:
             if waits:
                 log.info("schemas_awaited", source=self._source.name, tries=waits)
@@ -150,18 +184,11 @@ class Reader:
         metrics.registry_failed(self._source.name, why.reason)
         await asyncio.sleep(seconds)
 
-    async def _store(self, intake: Intake) -> Receipt:
-        """Waits while the outbox has no room: the broker keeps what comes after it."""
-        metrics, name = self._current.translation.metrics, self._source.name
-        metrics.held_up(name, on=True)
+    async def _acknowledge(self, batch: Batch, stored: Sequence[tuple[Part, Receipt]]) -> None:
         try:
-            return await self._outbox.add(intake)
-        finally:
-            metrics.held_up(name, on=False)
-
-    async def _acknowledge(self, batch: Batch, receipt: Receipt) -> None:
-        try:
-            await receipt.wait()
+            for part, receipt in stored:
+                await receipt.wait()
+                self._caution.safe(part)
             await batch.ack()
         finally:
             self._count(-len(batch.messages))

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.call import Operation
+from bridge.caution.caution import Caution
 from bridge.cloudflare.client import Client
 from bridge.cloudflare.transport import open_transport
 from bridge.dead_letters.registry import make_dead_letters
@@ -24,6 +25,7 @@ from bridge.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from bridge.cloudflare.settings import TargetSettings
     from bridge.config import Config, SourceSettings
@@ -83,7 +85,14 @@ def supervisor(config: Config, name: str, shared: Shared) -> Supervisor:
     translation = Translation(
         decoder(settings, shared.seconds), config.router(), shared.metrics, shared.clock.now_ms, shared.seconds
     )
-    return Supervisor(source, Current(renewed(translation, config, name)), shared.outbox, shared.clock.random)
+    current = Current(renewed(translation, config, name))
+    return Supervisor(source, current, shared.outbox, Caution(name, _marks(config, name)), shared.clock.random)
+
+
+def _marks(config: Config, source: str) -> Path | None:
+    """The file in which this source's reader says what it is at work on; None where there is no place for it."""
+    folder = config.outbox.marks_folder
+    return None if folder is None else folder / source
 
 
 def renewed(translation: Translation, config: Config, name: str) -> Translation:

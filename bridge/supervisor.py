@@ -14,6 +14,7 @@ from bridge.intake import Reader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bridge.caution.caution import Caution
     from bridge.intake import Current
     from bridge.outbox.base import Outbox
     from bridge.sources.base import Source
@@ -27,10 +28,13 @@ LONGEST_WAIT_SECONDS = 30.0
 class Supervisor:
     """One source, from the start of the bridge to its end."""
 
-    def __init__(self, source: Source, current: Current, outbox: Outbox, random: Callable[[], float]) -> None:
+    def __init__(
+        self, source: Source, current: Current, outbox: Outbox, caution: Caution, random: Callable[[], float]
+    ) -> None:
         self.source = source
         self.current = current
         self._outbox = outbox
+        self._caution = caution
         self._random = random  # uniform in [0, 1)
         self._stopping = asyncio.Event()
         self._reader: Reader | None = None
@@ -38,9 +42,11 @@ class Supervisor:
 
     async def run(self) -> None:
         """Return after ``stop``, when what was read has been acknowledged."""
+        self._caution.open()
         try:
             await self._run()
         finally:
+            self._caution.close()
             await self.current.translation.decoder.close()
 
     async def _run(self) -> None:
@@ -68,7 +74,7 @@ class Supervisor:
         try:
             opened = await self._open()
             if opened and not self._stopping.is_set():
-                self._reader = Reader(self.source, self.current, self._outbox, self._random)
+                self._reader = Reader(self.source, self.current, self._outbox, self._caution, self._random)
                 await self._reader.run()
         except* SourceLost as lost:
             log.warning("source_lost", source=self.source.name, reason=str(lost.exceptions[0]))

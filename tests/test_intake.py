@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bridge import intake
+from bridge.caution.caution import Caution
 from bridge.decoding import Decoded, DecodingSettings, decoder
 from bridge.errors import SchemasUnavailable
 from bridge.intake import Current, Reader, Translation
@@ -79,7 +80,7 @@ class Bench:
         self.broker = MemoryBroker()
         self.source = MemorySource("orders", self.broker, 2)
         self.outbox = HeldOutbox()
-        self.reader = Reader(self.source, Current(translation()), self.outbox, lambda: 0.0)  # type: ignore[arg-type]  # what it asks of it
+        self.reader = Reader(self.source, Current(translation()), self.outbox, Caution("orders", None), lambda: 0.0)  # type: ignore[arg-type]  # what it asks of it
 
     def produce(self, *bodies: bytes) -> None:
         for body in bodies:
@@ -151,7 +152,7 @@ async def test_a_stop_while_the_outbox_has_no_room(bench: Bench) -> None:
 async def test_a_lost_source_is_opened_again_and_nothing_is_acknowledged_for_it() -> None:
     """The supervisor reopens the source; what was outstanding on the old connection comes again."""
     bench = Bench()
-    supervisor = Supervisor(bench.source, Current(translation()), bench.outbox, lambda: 0.0)  # type: ignore[arg-type]  # as above
+    supervisor = Supervisor(bench.source, Current(translation()), bench.outbox, Caution("orders", None), lambda: 0.0)  # type: ignore[arg-type]  # as above
     running = asyncio.create_task(supervisor.run())
     bench.produce(b'{"type":"order","n":1}')
     await until(lambda: len(bench.outbox.receipts) == 1)
@@ -253,7 +254,7 @@ async def test_a_stop_ends_the_wait_for_a_registry_at_once() -> None:
     """The batch stays with the broker, and the decoder is closed."""
     bench, missing = Bench(), WaitingDecoder()
     made = translation()._replace(decoder=missing)
-    supervisor = Supervisor(bench.source, Current(made), bench.outbox, lambda: 0.0)  # type: ignore[arg-type]  # as above
+    supervisor = Supervisor(bench.source, Current(made), bench.outbox, Caution("orders", None), lambda: 0.0)  # type: ignore[arg-type]  # as above
     running = asyncio.create_task(supervisor.run())
     bench.produce(b'{"type":"order","n":1}')
     await until(lambda: missing.tries == 1)

@@ -46,6 +46,11 @@ class SqliteSettings(BaseModel):
         description="Message ids remembered per source without positions (RabbitMQ), to recognise what is redelivered.",
     )
 
+    @property
+    def marks_folder(self) -> Path | None:
+        """Where readers say what they are at work on: beside the file."""
+        return self.path.with_name(self.path.name + ".marks")
+
 
 class MemorySettings(BaseModel):
     """Keeps calls in memory: acknowledged when delivered, the broker keeps the messages until then."""
@@ -57,6 +62,12 @@ class MemorySettings(BaseModel):
         default=10_000,
         ge=1,
         description="Calls kept at most; intake waits above it, and the broker keeps the rest.",
+    )
+    marks_folder: Path | None = Field(
+        default=None,
+        description="A folder of this process alone that outlives it (an emptyDir does, for a container that is "
+        "restarted), for a few bytes a source: what it is at work on, so that a message that kills the process is "
+        "found. Left out: such a message kills it again and again.",
     )
 
 

@@ -325,7 +325,7 @@ ODD = st.recursive(
 
 
 @given(st.sampled_from(paths(RIGHT)[1:]), ODD, st.dictionaries(st.sampled_from(["LOG", "SOURCES__O__TYPE"]), WORDS))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
 def test_whatever_stands_anywhere_is_used_or_refused(
     folder: Folder, path: tuple[str | int, ...], odd: object, environ: dict[str, str]
 ) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from structlog.testing import capture_logs
 
+from bridge.caution.caution import Caution
 from bridge.decoding import DecodingSettings, decoder
 from bridge.intake import Current, Translation
 from bridge.metrics import Metrics
@@ -72,7 +73,7 @@ class Stage:
             decoder(DecodingSettings()), router(workflow), self.metrics, lambda: 1_000, lambda: 0.0
         )
         source = MemorySource(name, self.brokers[name], 1)
-        return Supervisor(source, Current(translation), self.outbox, lambda: 0.0)  # type: ignore[arg-type]  # what it asks of it
+        return Supervisor(source, Current(translation), self.outbox, Caution(source.name, None), lambda: 0.0)  # type: ignore[arg-type]  # what it asks of it
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         self.sources.start({name: self.supervisor(name) for name in self.brokers}, tasks)
