@@ -72,7 +72,7 @@ class App:
         clock = Clock(times.now_ms, random.random)
         self._live = Live(config, parts.Shared(self._outbox, self._metrics, clock, times.seconds))
         self._reloader = Reloader(watched, Generation(1, config), self._live, self._metrics, times.now_ms)
-        self._health = HealthServer(config.health, self._metrics, self._readiness)
+        self._health = HealthServer(config.health, self._metrics, self._readiness, time.monotonic)
         self._running = False
         self._stopping = asyncio.Event()
 

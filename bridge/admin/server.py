@@ -1,16 +1,18 @@
-"""The health listener: probes and metrics of this process, in its own event loop.
+"""The health listener: probes and metrics of this process, answered in a thread of its own.
 
 A probe tells about this process only, never about a broker or the API: an outage there must not take the Pod out of
-service. That the loop answers at all is what ``/livez`` proves; a loop that is stuck answers nobody.
+service. ``/livez`` tells whether the event loop still beats; the other paths ask the loop, and wait for it no longer
+than a probe would.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from contextlib import contextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import uvicorn
 from prometheus_client.exposition import choose_encoder
@@ -19,6 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from bridge.admin.heartbeat import Heartbeat
 from bridge.errors import ConfigError, Problem
 from bridge.secrecy import redact
 
@@ -34,6 +37,8 @@ MAX_CONNECTIONS = 64  # the oldest makes room for the next, so that idle ones ca
 MAX_HEAD_BYTES = 16_384  # of a request's line and headers
 CONNECTION_SECONDS = 30.0  # the longest life of one connection between two answers
 STOP_SECONDS = 1  # how long answers under way may take when the listener stops
+LOOP_SECONDS = 5.0  # how long the event loop may take to say what a probe or a scrape asks of it
+T = TypeVar("T")
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
@@ -49,30 +54,47 @@ class Readiness(NamedTuple):
 
 
 class HealthServer:
-    """``/livez``, ``/readyz``, ``/startupz`` and ``/metrics`` on one port."""
+    """``/livez``, ``/readyz``, ``/startupz`` and ``/metrics`` on one port.
 
-    def __init__(self, settings: HealthSettings, metrics: Metrics, readiness: Callable[[], Readiness]) -> None:
+    seconds: a monotonic clock that any thread may read.
+    """
+
+    def __init__(
+        self,
+        settings: HealthSettings,
+        metrics: Metrics,
+        readiness: Callable[[], Readiness],
+        seconds: Callable[[], float],
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._readiness = readiness
+        self._heartbeat = Heartbeat(seconds, metrics.loop_lagged)
         self._server: _Server | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop  # the one that this tells about
         self.address: tuple[str, int] = (settings.host, settings.port)  # with the real port once it listens
 
     async def start(self) -> None:
         """Listen; connections are answered when this returns. Raises ConfigError when the address is not free."""
+        self._loop = asyncio.get_running_loop()
         listener = _listen(self._settings)
         self.address = listener.getsockname()[:2]
-        self._server = _Server(_server_config(self._application()))
-        self._serving = asyncio.create_task(self._server.serve([listener]), name="health listener")
-        await self._server.listening.wait()
+        server = self._server = _Server(_server_config(self._application()))
+        self._thread = threading.Thread(
+            target=lambda: asyncio.run(server.serve([listener])), name="health-listener", daemon=True
+        )
+        self._heartbeat.start()
+        self._thread.start()
+        await asyncio.to_thread(server.listening.wait)
 
     async def stop(self) -> None:
         """Stop listening. May be called more than once, and before ``start``."""
-        if self._server is not None and self._serving is not None:
+        self._heartbeat.stop()
+        if self._server is not None and self._thread is not None:
             self._server.should_exit = True
-            await self._serving
-            self._server = self._serving = None
+            await asyncio.to_thread(self._thread.join)
+            self._server = self._thread = None
 
     def _application(self) -> Starlette:
         routes = {
@@ -83,20 +105,43 @@ class HealthServer:
         }
         return Starlette(routes=[Route(path, answer, methods=["GET"]) for path, answer in routes.items()])
 
+    # --- in the listener's thread ------------------------------------------------------------------------------------
+
     async def _live(self, _request: Request) -> Response:
+        silent = self._heartbeat.silent_seconds
+        if silent > self._settings.stuck_seconds:
+            return _answer((f"the event loop, which has been stuck for {silent:.0f} seconds",))
         return _answer(())
 
     async def _ready(self, _request: Request) -> Response:
-        state = self._readiness()
+        state = await self._ask(self._readiness)
+        if state is None:
+            return _answer(("the event loop",))
         return _answer(state.waiting_for or (() if state.started else ("start",)))
 
     async def _started(self, _request: Request) -> Response:
-        return _answer(() if self._readiness().started else ("start",))
+        state = await self._ask(self._readiness)
+        return _answer(() if state is not None and state.started else ("start",))
 
     async def _scrape(self, request: Request) -> Response:
         """OpenMetrics to who asks for it, else the text format of Prometheus."""
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(self._metrics.registry), headers={**HEADERS, "Content-Type": content_type})
+        text = await self._ask(lambda: encode(self._metrics.registry))
+        if text is None:
+            return _answer(("the event loop",))
+        return Response(text, headers={**HEADERS, "Content-Type": content_type})
+
+    async def _ask(self, read: Callable[[], T]) -> T | None:
+        """What the event loop says; None where it does not get to it. Nothing that it owns is touched from here."""
+
+        async def answer() -> T:
+            return read()
+
+        asked = asyncio.run_coroutine_threadsafe(answer(), self._loop)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(asked), LOOP_SECONDS)
+        except TimeoutError:
+            return None
 
 
 def _answer(waiting_for: tuple[str, ...]) -> Response:
@@ -136,7 +181,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.listening = asyncio.Event()
+        self.listening = threading.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

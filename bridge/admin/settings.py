@@ -16,3 +16,10 @@ class HealthSettings(BaseModel):
         description="Address to listen on; `127.0.0.1` where nobody else may ask.",
     )
     port: int = Field(default=8080, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    stuck_seconds: float = Field(
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="How long the event loop may be busy without a pause before `/livez` fails. An outage of a broker "
+        "or of the API never makes it fail.",
+    )

@@ -73,6 +73,7 @@ class Metrics:
             for outcome in OUTCOMES if operation else ():
                 self._add("deliveries_total", 0, rule, operation, outcome)
         self._histograms["batch_size_calls"].declare()
+        self._histograms["event_loop_lag_seconds"].declare()
         for operation in OPERATIONS:
             self._histograms["end_to_end_duration_seconds"].declare(operation)
             self._histograms["delivery_attempts"].declare(operation)
@@ -93,6 +94,12 @@ class Metrics:
             self._gauges["config_last_reload_success_timestamp_seconds"].set(now_ms / 1000)
         for known in RELOADS:
             self._add("config_reloads_total", known == outcome, known)
+
+    # -- the process --
+
+    def loop_lagged(self, seconds: float) -> None:
+        """The event loop got so much later to what was due than it should."""
+        self._histograms["event_loop_lag_seconds"].observe((seconds,))
 
     # -- intake --
 

@@ -15,6 +15,7 @@ _BUCKETS = {
     # A batch of a fetch, some hundred messages; a Protobuf of a megabyte takes longer.
     "source_batch_duration_seconds": (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
     "delivery_attempts": (1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0),
+    "event_loop_lag_seconds": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
     "batch_size_calls": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 80.0, 99.0, 100.0),
 }
 
@@ -51,6 +52,7 @@ TABLE: tuple[Metric, ...] = (
     _row(
         "config_reloads_total", "counter", "outcome", "reloads", "The files were read again: loaded, unchanged, failed"
     ),
+    _row("event_loop_lag_seconds", "histogram", "", "seconds", "How late the event loop is, looked at twice a second"),
     # intake
     _row("source_messages_received_total", "counter", "source", "messages", "Messages that the broker gave"),
     _row("source_received_bytes_total", "counter", "source", "bytes", "Size of the bodies of these messages"),

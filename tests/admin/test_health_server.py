@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from threading import Thread
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import httpx
@@ -13,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from bridge.admin import heartbeat
 from bridge.admin import server as module
 from bridge.admin.server import HealthServer, Readiness
 from bridge.admin.settings import HealthSettings
@@ -32,7 +34,8 @@ class Process:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(CollectorRegistry())
-        self.server = HealthServer(HealthSettings(host="127.0.0.1", port=0), self.metrics, lambda: self.state)
+        settings = HealthSettings(host="127.0.0.1", port=0, stuck_seconds=1)
+        self.server = HealthServer(settings, self.metrics, lambda: self.state, monotonic)
 
     @property
     def url(self) -> str:
@@ -52,6 +55,7 @@ async def process() -> AsyncIterator[Process]:
     await process.server.stop()
 
 
+SECONDS = 10.0
 PROBES = ("/livez", "/startupz", "/readyz")
 
 
@@ -81,25 +85,38 @@ async def test_a_probe_that_fails_says_why(process: Process) -> None:
     assert answer.text == "waiting for the outbox, amqp://u:[secret]@host\n"
 
 
-async def test_a_loop_that_is_stuck_answers_no_probe(process: Process) -> None:
-    """Then the kubelet's probe fails by its time limit, and it starts the process anew."""
-    answers: list[int | None] = []
+def status(process: Process, path: str) -> int:
+    """As the kubelet asks."""
+    connection = HTTPConnection(*process.server.address, timeout=SECONDS)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+async def test_a_loop_that_is_stuck_is_not_alive(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``/livez`` fails once the loop is blocked for longer than it may be, and not before; the others do not hang."""
+    monkeypatch.setattr(module, "LOOP_SECONDS", 0.1)
+    seen: list[tuple[str, int]] = []
 
     def ask() -> None:
-        connection = HTTPConnection(*process.server.address, timeout=0.3)
-        try:
-            connection.request("GET", "/livez")
-            answers.append(connection.getresponse().status)
-        except TimeoutError:
-            answers.append(None)
-        finally:
-            connection.close()
+        seen.append(("at once", status(process, "/livez")))
+        seen.extend((path, status(process, path)) for path in ("/readyz", "/startupz", "/metrics"))
+        deadline = monotonic() + SECONDS
+        while status(process, "/livez") == 200 and monotonic() < deadline:
+            pass
+        seen.append(("stuck", status(process, "/livez")))
 
     stuck = Thread(target=ask)
     stuck.start()
     stuck.join()  # this blocks the loop, as a defect would
-    await asyncio.to_thread(ask)
-    assert answers == [None, 200]
+    assert seen == [("at once", 200), ("/readyz", 503), ("/startupz", 503), ("/metrics", 503), ("stuck", 503)]
+    await asyncio.sleep(heartbeat.SECONDS)
+    assert [(await process.get(path)).status_code for path in PROBES] == [200, 200, 200]
+    lag = process.metrics.registry.get_sample_value("workflow_bridge_event_loop_lag_seconds_sum")
+    assert lag is not None
+    assert lag > 0.5
 
 
 async def test_metrics_come_in_both_formats(process: Process) -> None:
@@ -141,7 +158,8 @@ async def test_signals_stay_with_the_process() -> None:
 async def test_an_address_in_use_is_a_problem_of_the_configuration(process: Process) -> None:
     """The process is not ended from inside a library; the port is named."""
     port = process.server.address[1]
-    second = HealthServer(HealthSettings(host="127.0.0.1", port=port), process.metrics, lambda: process.state)
+    settings = HealthSettings(host="127.0.0.1", port=port)
+    second = HealthServer(settings, process.metrics, lambda: process.state, monotonic)
     with pytest.raises(ConfigError, match=rf"health: cannot listen on 127\.0\.0\.1:{port}: Address already in use"):
         await second.start()
     await second.stop()

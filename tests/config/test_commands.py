@@ -192,7 +192,9 @@ def test_every_setting_is_in_the_reference_with_a_meaning() -> None:
 async def test_healthcheck_asks_the_bridge_on_this_machine() -> None:
     """Exit 0 while it is well, 1 while it is not or nobody answers; in a process of its own, as a container does."""
     state = [Readiness(started=True, waiting_for=("the outbox",))]
-    server = HealthServer(HealthSettings(host="127.0.0.1", port=0), Metrics(CollectorRegistry()), lambda: state[0])
+    server = HealthServer(
+        HealthSettings(host="127.0.0.1", port=0), Metrics(CollectorRegistry()), lambda: state[0], lambda: 0.0
+    )
     await server.start()
     port = str(server.address[1])
 
