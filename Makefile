@@ -42,7 +42,7 @@ bench: $(VENV)/.dev ## CPU per message: rules, HTTP, five scenes on real brokers
 storm: $(VENV)/.dev ## 100,000 messages over 10,000 lanes, a fifth of all requests failing; ARGS="--seed 2"
 	$(BIN)/python -m tests.dispatch.delivery_storm $(ARGS)
 
-quota: $(VENV)/.dev ## Whether the quota is kept and used up: 15 minutes in 2, figures of the emulator's journal
+quota: $(VENV)/.dev ## Whether the quota is kept and used up: 15 minutes in under 2, figures of the emulator's journal
 	$(BIN)/python -m bench.quota $(ARGS)
 
 lock: $(VENV)/.dev ## Compute the locked requirements anew

@@ -1,4 +1,6 @@
-"""Plays three scenarios against the emulator's quota, in time that goes faster, and prints what its journal says.
+"""Plays three scenarios against the emulator's quota, in time that goes by work alone, and prints the figures.
+
+The figures are those of the emulator's journal.
 
     alone        one bridge with creates of three workflows and events, more than it may send
     foreign      the same beside somebody else, who takes a third of the quota in bursts of up to 40 requests
@@ -11,12 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from bench.quota.scenario import SCENARIOS, Options, missed, play
+from bench.quota.scenario import PROCESSES, SCENARIOS, Options, missed, play
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,16 +29,13 @@ def main() -> None:
     """Parse, run, print; one JSON line per scenario, and one of all at the end."""
     parser = argparse.ArgumentParser(prog="make quota ARGS=…", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=15.0, help="of emulated time (default: %(default)s)")
-    parser.add_argument(
-        "--speed", type=float, default=24.0, help="emulated seconds in one in which nobody works (default: %(default)s)"
-    )
     parser.add_argument("--scenario", action="append", choices=[scenario.name for scenario in SCENARIOS])
     parser.add_argument("--seed", type=int, default=1, help="of the foreign client")
     given = parser.parse_args()
-    options = Options(given.minutes, given.speed, given.seed)
+    options = Options(given.minutes, given.seed)
     chosen = [scenario for scenario in SCENARIOS if not given.scenario or scenario.name in given.scenario]
     try:
-        with ProcessPoolExecutor(len(chosen), multiprocessing.get_context("spawn")) as processes:
+        with ProcessPoolExecutor(len(chosen), PROCESSES) as processes:
             found = list(processes.map(play, chosen, [options] * len(chosen)))
     except (RuntimeError, OSError) as error:
         print(f"make quota: {error}", file=sys.stderr)

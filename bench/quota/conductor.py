@@ -1,9 +1,9 @@
-"""Time that several processes have in common: it stands still while any of them works, and goes fast while none does.
+"""Time that several processes have in common: it stands still while any of them works, else goes to the next timer.
 
 So a figure in that time does not depend on how busy the computer is. One process conducts; the others are its members,
 see ``member``. A page of memory is shared: when time began and what it is now, written here, and a place for each
-member, in which it keeps when its next timer runs out, or that it works. When nobody works, time goes on, at most to
-the first of those timers; whose it is, is woken by a byte over a socket and gives one back when it has nothing to do.
+member, in which it keeps when its next timer runs out, or that it works. Whose timer is the first of all is woken by a
+byte over a socket, and gives one back when it has nothing more to do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import mmap
 import socket
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +22,6 @@ BEGAN, NOW, FIRST = 0, 1, 2  # places of the page: Unix epoch seconds; seconds s
 WORKS = -1.0  # in a member's place
 MEMBERS = 16  # at most
 PAGE, SOCKET = "time.page", "time.socket"  # in the folder that all know
-STEP_SECONDS = (
-    0.002  # of real time, after which members are looked at again: what their threads have done may wake them
-)
 LOOK_SECONDS = 0.0002  # of real time, between two looks at a member that works without having been woken
 LONGEST_SECONDS = 60  # of real time, that a member may take to join, or to work
 
@@ -36,10 +33,9 @@ def page(path: Path) -> memoryview:
 
 
 class Conductor:
-    """See the module's text. speed: how many seconds may pass in one while nobody works. began: Unix epoch seconds."""
+    """See the module's text. ``began``: Unix epoch seconds."""
 
-    def __init__(self, place: Path, speed: float, began: float) -> None:
-        self._speed = speed
+    def __init__(self, place: Path, began: float) -> None:
         (place / PAGE).write_bytes(bytes(8 * (FIRST + MEMBERS)))
         self._page = page(place / PAGE)
         self._page[BEGAN] = began
@@ -48,11 +44,7 @@ class Conductor:
         self._listener.bind(str(place / SOCKET))
         self._listener.listen(MEMBERS)
 
-    def __enter__(self) -> Self:
-        """Nothing is to be done."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         """Leave the members to themselves: from now on each goes by the computer's clock."""
         for connection in (self._listener, *self._members.values()):
             connection.close()
@@ -60,16 +52,8 @@ class Conductor:
     def play(self, members: int, seconds: float) -> None:
         """Let time pass, once so many have joined. Raises RuntimeError, OSError when one does not, or is gone."""
         self._let_in(members)
-        now = owed_seconds = 0.0  # owed: real time that is still to pass
-        while now < seconds:
-            due = self._first_due()
-            # The whole step, however long the computer slept: its other work must not count as theirs.
-            step = min(seconds, due, now + STEP_SECONDS * self._speed) - now
-            owed_seconds += step / self._speed
-            if owed_seconds >= STEP_SECONDS:
-                time.sleep(owed_seconds)
-                owed_seconds = 0.0
-            now = self._page[NOW] = now + step
+        while (now := min(seconds, self._first_due())) < seconds:
+            self._page[NOW] = max(now, self._page[NOW])
             self._wake(now)
 
     def _let_in(self, members: int) -> None:

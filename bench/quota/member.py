@@ -7,22 +7,24 @@ import math
 import selectors
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.quota.conductor import BEGAN, FIRST, NOW, PAGE, SOCKET, WORKS, page
 from bridge.app import Times
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from random import Random
 
     from bridge.cloudflare.transport import Answer, Transport
+    from bridge.outbox.store import Store
+    from bridge.outbox.writer import Job, Writer, Written
 
 WAY_SECONDS = (0.020, 0.022)  # there, and the same back: what an answer of the API takes on a good line
 
 
-class _Selector(selectors.DefaultSelector):
+class Selector(selectors.DefaultSelector):
     """Waits for files as ever, and for times that the conductor tells."""
 
     def __init__(self, place: Path, number: int) -> None:
@@ -34,7 +36,7 @@ class _Selector(selectors.DefaultSelector):
         self._conductor.connect(str(place / SOCKET))
         self._conductor.send(bytes([number]))
         self._key = self.register(self._conductor, selectors.EVENT_READ)
-        self.away = 0  # requests that are on their way in real time: as long as one is, this member works
+        self.away = 0  # what others than the loop do for it, in real time: while they do, this member works
         self._woken = False
         self._left_at = math.nan  # real seconds; the conductor is gone since
 
@@ -82,12 +84,22 @@ class MemberLoop(asyncio.SelectorEventLoop):
     """An event loop in the conductor's time. ``place``: the folder that both know. ``number``: its own among all."""
 
     def __init__(self, place: Path, number: int) -> None:
-        self.selector = _Selector(place, number)
+        self.selector = Selector(place, number)
         super().__init__(self.selector)
 
     def time(self) -> float:
         """Seconds since time began: small, so that a float tells two nanoseconds apart."""
         return self.selector.now
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:  # noqa: ANN401  the base's
+        """See the base. Until it is done the member works."""
+        future = super().run_in_executor(executor, func, *args)
+        self.selector.away += 1
+        future.add_done_callback(self._is_back)
+        return future
+
+    def _is_back(self, _: asyncio.Future[Any]) -> None:
+        self.selector.away -= 1
 
     def times(self) -> Times:
         """Clocks for a bridge, for any thread."""
@@ -98,10 +110,30 @@ class MemberLoop(asyncio.SelectorEventLoop):
         return int(self.selector.unix * 1000)
 
 
+def counted(writer: type[Writer], selector: Selector) -> type[Writer]:
+    """A writer of an outbox file whose thread's work is its member's work."""
+
+    class Counted(writer):  # type: ignore[valid-type, misc]  a class that comes in
+        """See Writer."""
+
+        def __init__(self, store: Store, path: Path, tell: Callable[[Written], None], *, count_bytes: bool) -> None:
+            def told(written: Written) -> None:
+                selector.away -= len(written.jobs)
+                tell(written)
+
+            super().__init__(store, path, told, count_bytes=count_bytes)
+
+        def submit(self, job: Job) -> None:
+            selector.away += 1
+            super().submit(job)
+
+    return Counted
+
+
 class Distant:
     """Keeps the promises of ``bridge.cloudflare.transport.Transport``: the API is some way off, in the common time.
 
-    What the computer itself takes, and what is done outside Python, counts as work of the member.
+    What the computer itself takes counts as work of the member.
     """
 
     def __init__(self, inner: Transport, loop: MemberLoop, chance: Random) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+import multiprocessing
+import os
 import socket
-import sys
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,15 +15,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import httpx
 import orjson
 
+from bench.quota import bridge, emulator, stranger
 from bench.quota.conductor import Conductor
 from bench.quota.figures import Figures, figures
 from bench.quota.load import SIGNALLED, Mix, fill
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+# Forked off a process that has imported everything, and does nothing else: a bridge starts at once.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["bench.quota.scenario"])
 TOKEN, SETUP_TOKEN, ACCOUNT = "emulator-token", "setup-token", "quota"
-START_SECONDS = 60
+START_SECONDS, STOP_SECONDS = 60, 10
 
 
 class Scenario(NamedTuple):
@@ -39,7 +43,6 @@ class Options(NamedTuple):
     """How it is played."""
 
     minutes: float
-    speed: float
     seed: int
 
 
@@ -78,51 +81,61 @@ def missed(scenario: Scenario, found: Figures) -> list[str]:
 def play(scenario: Scenario, options: Options) -> Figures:
     """Run it. Raises RuntimeError, OSError when something does not start or does not last."""
     with TemporaryDirectory(prefix="quota-") as folder:
-        asyncio.run(_play(scenario, Path(folder), options))
-        return figures(scenario.name, Path(folder) / "journal", options.minutes)
+        place = Path(folder)
+        for number, (creates, events) in enumerate(scenario.mixes):
+            mix = Mix(f"b{number}", creates, events, int(60 * options.minutes) + 30)
+            asyncio.run(fill(place / f"b{number}.db", mix))
+        try:
+            _play(scenario, place, options)
+        except (RuntimeError, OSError) as error:
+            said = "".join(log.read_text()[-1000:] for log in sorted(place.glob("*.log")))
+            raise RuntimeError(f"{scenario.name}: {error}: {said}") from error
+        return figures(scenario.name, place / "journal", options.minutes)
 
 
-async def _play(scenario: Scenario, place: Path, options: Options) -> None:
-    for number, (creates, events) in enumerate(scenario.mixes):
-        mix = Mix(f"b{number}", creates, events, int(60 * options.minutes) + 30)
-        await fill(place / f"b{number}.db", mix)
-    async with AsyncExitStack() as stack:
-        conductor = stack.enter_context(Conductor(place, options.speed, time.time()))
-        base_url = await stack.enter_async_context(_emulator(place))
-        await _make_signalled(base_url)
-        members = [("bridge", str(_config(place, f"b{number}", base_url))) for number in range(len(scenario.mixes))]
+def _play(scenario: Scenario, place: Path, options: Options) -> None:
+    with ExitStack() as stack:
+        conductor = stack.enter_context(closing(Conductor(place, time.time())))
+        told, tell = PROCESSES.Pipe(duplex=False)
+        stack.enter_context(_process(emulator.serve, place, 0, _settings(place), tell))
+        if not told.poll(START_SECONDS):
+            raise RuntimeError("the emulator did not start")
+        base_url = told.recv()
+        _make_signalled(base_url)
+        bridges, number = len(scenario.mixes), 0
+        for number in range(1, bridges + 1):
+            config = _config(place, f"b{number - 1}", base_url)
+            stack.enter_context(_process(bridge.serve, place, number, config))
         if scenario.foreign:
+            number += 1
             url = f"{base_url}/accounts/{ACCOUNT}/workflows/signals/instances?per_page=1"
-            members.append(("stranger", url, TOKEN, str(options.seed)))
-        for number, member in enumerate(members, 1):
-            await stack.enter_async_context(_member(place, number, *member))
-        await asyncio.to_thread(conductor.play, 1 + len(members), 60 * options.minutes + 5)
+            stack.enter_context(_process(stranger.serve, place, number, url, TOKEN, options.seed))
+        conductor.play(1 + number, 60 * options.minutes + 5)
+        conductor.close()  # without it nobody's time would pass to the end
 
 
-@asynccontextmanager
-async def _member(place: Path, number: int, module: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process in the common time, ended by SIGTERM. Raises RuntimeError if it ended itself, with what it said."""
-    log = place / f"{number}.log"
-    with log.open("wb") as file:
-        command = [sys.executable, "-m", f"bench.quota.{module}", str(place), str(number), *arguments]
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=file)
+@contextmanager
+def _process(serve: Callable[..., None], place: Path, number: int, *given: object) -> Iterator[None]:
+    """A member of the common time, ended by SIGTERM; what it says goes to a file."""
+    process = PROCESSES.Process(target=_say_into, args=(place / f"{number}.log", serve, place, number, *given))
+    process.start()
     try:
-        yield process
-    except (RuntimeError, OSError) as error:
-        raise RuntimeError(f"{error}; {module} {number}: {log.read_text()[-1000:]}") from error
+        yield
     finally:
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), 10)
-        if process.returncode is None:
-            process.kill()
+        process.terminate()
+        process.join(STOP_SECONDS)
+        process.kill()
 
 
-@asynccontextmanager
-async def _emulator(place: Path) -> AsyncIterator[str]:
-    config = place / "emulator.json"
-    settings = {
+def _say_into(log: Path, serve: Callable[..., None], *given: object) -> None:
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    serve(*given)
+
+
+def _settings(place: Path) -> dict[str, object]:
+    return {
         "account_id": ACCOUNT,
         "token": TOKEN,
         "more_tokens": {"setup": SETUP_TOKEN},
@@ -133,13 +146,6 @@ async def _emulator(place: Path) -> AsyncIterator[str]:
         "journal_records": 1_000,
         "journal_file": str(place / "journal"),
     }
-    config.write_bytes(orjson.dumps(settings))
-    async with _member(place, 0, "emulator", str(config)) as process:
-        assert process.stdout is not None  # noqa: S101  it was asked for above
-        line = (await asyncio.wait_for(process.stdout.readline(), START_SECONDS)).decode()
-        if not line.startswith("http"):
-            raise RuntimeError("the emulator did not start")
-        yield line.strip()
 
 
 def _config(place: Path, name: str, base_url: str) -> Path:
@@ -162,13 +168,12 @@ def _config(place: Path, name: str, base_url: str) -> Path:
     return path
 
 
-async def _make_signalled(base_url: str) -> None:
+def _make_signalled(base_url: str) -> None:
     """The instances that events go to, on a token of their own."""
     url = f"{base_url}/accounts/{ACCOUNT}/workflows/signals/instances/batch"
     headers = {"authorization": f"Bearer {SETUP_TOKEN}"}
-    async with httpx.AsyncClient() as client:
-        answer = await client.post(url, headers=headers, json=[{"instance_id": f"s-{n}"} for n in range(SIGNALLED)])
-        answer.raise_for_status()
+    wanted = [{"instance_id": f"s-{n}"} for n in range(SIGNALLED)]
+    httpx.post(url, headers=headers, json=wanted, trust_env=False).raise_for_status()
 
 
 def _free_port() -> int:

@@ -60,7 +60,7 @@ class Journal:
         if len(self.records) > self._keep + self._keep // 8:
             del self.records[: -self._keep]
         if self._file is not None:
-            self._file.add(record.number, asdict(record))
+            self._file.add(record.number, record)
 
     def page(self, after: int, limit: int) -> Sequence[dict[str, Any]]:
         """Records with ``number > after``, at most ``limit``; those that are gone from memory, from the file.

@@ -44,8 +44,8 @@ class JournalFile:
         self._count += 1
         self._end += size
 
-    def add(self, number: int, record: dict[str, Any]) -> None:
-        """Append record ``number``, unless it is there already."""
+    def add(self, number: int, record: object) -> None:
+        """Append record ``number``, a dataclass or a mapping, unless it is there already."""
         if number <= self._count:
             return
         line = orjson.dumps(record) + b"\n"
