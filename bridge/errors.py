@@ -6,7 +6,8 @@ Each class has one place that catches it and one action there:
     ├── ConfigError          commands: print every problem, exit 2
     ├── NotAMessage          commands: say where it stands, exit 2
     ├── RecordMissing        commands: say what there is instead, exit 2
-    ├── SourceLost           app: close the source, reopen it with backoff
+    ├── SourceLost           supervisor: close the source, reopen it with backoff
+    │   └── SourceStuck      … and count it as rebuilt
     ├── Undecodable          decoding: this message is a dead letter, the others of the batch go on
     ├── SchemasUnavailable   intake: keep the batch, wait, try again
     ├── RuleError            router: the rule does not decide on this message
@@ -69,6 +70,10 @@ class RecordMissing(BridgeError):  # noqa: N818  it says what happened
 
 class SourceLost(BridgeError):  # noqa: N818  it says what happened
     """The broker is gone or has taken the consumer away: close the source and open it again later."""
+
+
+class SourceStuck(SourceLost):
+    """The broker has messages and the consumer, alive as it seems, does not give them."""
 
 
 class Undecodable(BridgeError):  # noqa: N818  it says what the message is

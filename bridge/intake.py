@@ -128,6 +128,7 @@ class Reader:
         self._caution = caution
         self._random = random
         self._unacknowledged = 0
+        self.receiving = False  # waits for the source, and not for the outbox or anything else
         self._reading: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -137,7 +138,9 @@ class Reader:
 
     async def _read(self, acknowledgements: asyncio.TaskGroup) -> None:
         while True:
+            self.receiving = True
             batch = await self._source.receive()
+            self.receiving = False
             stored = [(part, await self._store(part)) for part in self._caution.parts(batch)]
             self._count(len(batch.messages))
             acknowledgements.create_task(self._acknowledge(batch, stored))

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from bridge.errors import SourceLost
+from bridge.errors import SourceLost, SourceStuck
 from bridge.intake import Reader
+from bridge.sources.progress import looked, stuck
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,11 +19,20 @@ if TYPE_CHECKING:
     from bridge.intake import Current
     from bridge.outbox.base import Outbox
     from bridge.sources.base import Source
+    from bridge.sources.progress import Since
 
 log = structlog.get_logger(__name__)
 
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
+LOOK_SECONDS = 5.0  # between two looks at how a source stands; each asks its broker
+STUCK_SECONDS = 60.0  # the longest that a source may have messages before it and give none
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """One of the exceptions, out of however many groups it is wrapped in."""
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
 class Supervisor:
@@ -75,14 +85,34 @@ class Supervisor:
             opened = await self._open()
             if opened and not self._stopping.is_set():
                 self._reader = Reader(self.source, self.current, self._outbox, self._caution, self._random)
-                await self._reader.run()
+                await self._read_watched(self._reader)
+        except* SourceStuck as why:
+            log.warning("source_stuck", source=self.source.name, reason=str(_first(why)))
+            self.current.translation.metrics.rebuilt(self.source.name)
         except* SourceLost as lost:
-            log.warning("source_lost", source=self.source.name, reason=str(lost.exceptions[0]))
+            log.warning("source_lost", source=self.source.name, reason=str(_first(lost)))
         finally:
             self._reader = None
             self.current.translation.metrics.connected(self.source.name, up=False)
             await self.source.close()
         return opened
+
+    async def _read_watched(self, reader: Reader) -> None:
+        """Raises SourceLost and SourceStuck, in groups."""
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self._watch(reader))
+            reading = tasks.create_task(reader.run())
+            reading.add_done_callback(lambda _: watching.cancel())
+
+    async def _watch(self, reader: Reader) -> None:
+        """Raises SourceStuck when the source has messages before it and gives none, though it is asked for them."""
+        now = asyncio.get_running_loop().time
+        since: Since = {}
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            since = looked(since, await self.source.standing(), now(), reading=reader.receiving)
+            if names := stuck(since, now(), STUCK_SECONDS):
+                raise SourceStuck(f"{self.source.name}: messages wait and none comes from {', '.join(names)}")
 
     async def _open(self) -> bool:
         """Returns False when it was stopped meanwhile. Raises SourceLost."""

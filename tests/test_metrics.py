@@ -42,6 +42,7 @@ def everything(metrics: Metrics) -> None:
     metrics.dead_lettered({("created", "render_error"): 1})
     metrics.connected("orders", up=True)
     metrics.reconnected("orders")
+    metrics.rebuilt("orders")
     metrics.waiting("orders", on=True)
     metrics.registry_failed("orders", "connect")
     metrics.unacknowledged("orders", 3)

@@ -62,6 +62,7 @@ class Metrics:
         for source in sources:
             for name in per_source:
                 self._add(name, 0, source)
+            self._add("source_rebuilds_total", 0, source, "no_progress")
             self.connected(source, up=False)
             self.unacknowledged(source, 0)
             self.waiting(source, on=False)
@@ -151,6 +152,10 @@ class Metrics:
     def reconnected(self, source: str) -> None:
         """The source was opened again."""
         self._add("source_reconnects_total", 1, source)
+
+    def rebuilt(self, source: str) -> None:
+        """The source had messages before it and gave none, so it is made anew."""
+        self._add("source_rebuilds_total", 1, source, "no_progress")
 
     def waiting(self, source: str, on: bool) -> None:  # noqa: FBT001  the state itself is what is told
         """The source waits, or no longer waits, for schemas without which its messages cannot be decoded."""

@@ -58,6 +58,7 @@ TABLE: tuple[Metric, ...] = (
     _row("source_received_bytes_total", "counter", "source", "bytes", "Size of the bodies of these messages"),
     _row("source_connected", "gauge", "source", "0 or 1", "Whether the source has its broker"),
     _row("source_reconnects_total", "counter", "source", "reconnects", "How often the source was opened again"),
+    _row("source_rebuilds_total", "counter", "source reason", "rebuilds", "Of these, those of a source that was stuck"),
     _row("source_unacknowledged_messages", "gauge", "source", "messages", "Received, and not yet acknowledged"),
     _row("source_partitions", "gauge", "source", "partitions", "Partitions or queues that this process reads"),
     _row("source_lag_messages", "gauge", "source partition", "messages", "At the broker, not yet fetched"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from bridge.message import Message, Position
+    from bridge.sources.progress import Standing
 
 
 # What a source may count: assignments of its group, commits or acknowledgements sent to the broker, messages that the
@@ -72,6 +73,12 @@ class Source(Protocol):
     @property
     def counts(self) -> Mapping[str, int]:
         """What it has done since it was made, also before it was reopened: some of COUNTS."""
+
+    async def standing(self) -> Mapping[str, Standing]:
+        """How each partition or queue that is read stands, by the broker's own word; nothing where it says none.
+
+        Called beside ``receive``, now and then; takes a bounded time and raises nothing.
+        """
 
     async def open(self) -> None:
         """Connect and subscribe. Raises SourceLost when the broker does not let us."""

@@ -22,7 +22,7 @@ from bridge.errors import SourceLost
 from bridge.sources.base import COUNTS
 from bridge.sources.kafka_commits import Commits, KafkaBatch, label
 from bridge.sources.kafka_connection import consumer_options, diagnose, explain
-from bridge.sources.kafka_health import Pulse, stop
+from bridge.sources.kafka_health import Pulse, standing, stop
 from bridge.sources.kafka_holdings import Holdings
 from bridge.sources.kafka_membership import follow, matching
 from bridge.sources.kafka_placement import Placement
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from bridge.message import Message, Positions
     from bridge.sources.kafka_settings import KafkaSettings
+    from bridge.sources.progress import Standing
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +79,17 @@ class KafkaSource:
     def counts(self) -> Mapping[str, int]:
         """All of COUNTS."""
         return self._counts
+
+    async def standing(self) -> Mapping[str, Standing]:
+        """By the brokers' word: where a fetch does not go on, what it said last is no news."""
+        link = self._link
+        if link is None:
+            return {}
+        try:
+            async with asyncio.timeout(self._settings.lost_after_seconds):
+                return await standing(link.consumer, link.holdings.commits.held)
+        except (KafkaError, TimeoutError):
+            return {}
 
     async def open(self) -> None:
         """Connect and subscribe. Raises SourceLost."""

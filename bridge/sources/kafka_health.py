@@ -10,9 +10,13 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from bridge.errors import SourceLost
+from bridge.sources.kafka_commits import label
+from bridge.sources.progress import Standing
 
 if TYPE_CHECKING:
-    from aiokafka import AIOKafkaConsumer
+    from collections.abc import Collection
+
+    from aiokafka import AIOKafkaConsumer, TopicPartition
 
     from bridge.sources.kafka_commits import Commits
     from bridge.sources.kafka_settings import KafkaSettings
@@ -71,6 +75,21 @@ class Pulse:
         gone = [topic for topic in self._settings.topics if not self._consumer.partitions_for_topic(topic)]
         if gone:
             raise SourceLost(f"{self._commits.source}: the topic is gone: {', '.join(gone)}")
+
+
+async def standing(consumer: AIOKafkaConsumer, held: Collection[TopicPartition]) -> dict[str, Standing]:
+    """How far each of these is, and how far the brokers would let it go. Raises KafkaError.
+
+    To who reads committed transactions only, the end is where the oldest open one begins.
+    """
+    ends = await consumer.end_offsets(list(held)) if held else {}
+    assignment = consumer._subscription.subscription.assignment  # noqa: SLF001  `position` may wait
+    found = {}
+    for partition, end in ends.items():
+        state = assignment.state_value(partition) if partition in held else None
+        if state is not None and state.has_valid_position:
+            found[label(partition)] = Standing(state.position, max(end - state.position, 0))
+    return found
 
 
 async def stop(consumer: AIOKafkaConsumer) -> None:

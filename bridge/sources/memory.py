@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bridge.errors import SourceLost
 from bridge.message import Message, Position
 from bridge.sources.kafka_offsets import Acks, Part
+from bridge.sources.progress import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -88,6 +89,10 @@ class MemorySource:
     def counts(self) -> Mapping[str, int]:
         """Nothing."""
         return {}
+
+    async def standing(self) -> Mapping[str, Standing]:
+        """Of its only partition."""
+        return {name: Standing(self._acks.next, behind) for name, behind in self.lag.items()} if self._acks else {}
 
     async def open(self) -> None:
         """Raises SourceLost while the broker is killed."""

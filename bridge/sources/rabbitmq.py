@@ -11,6 +11,7 @@ import structlog
 from aiormq.exceptions import AMQPError
 
 from bridge.errors import SourceLost
+from bridge.sources.progress import Standing
 from bridge.sources.rabbitmq_acks import RabbitAcks, RabbitBatch
 from bridge.sources.rabbitmq_connection import address, explain, ssl_context
 from bridge.sources.rabbitmq_frames import DeliveryTransport
@@ -64,6 +65,17 @@ class RabbitSource:
     def counts(self) -> Mapping[str, int]:
         """``commits``: frames of acknowledgements."""
         return self._counts
+
+    async def standing(self) -> Mapping[str, Standing]:
+        """What the broker says of each queue, on a channel beside the one that consumes."""
+        link = self._link
+        if link is None or link.lost is not None:
+            return {}
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                return await link.standing(self._settings)
+        except _FAILURES:
+            return {}
 
     async def open(self) -> None:
         """Connect, see to the queues, consume. Raises SourceLost."""
@@ -166,6 +178,26 @@ class _Link:
         taken = reader.arrived[:count]
         del reader.arrived[:count]
         return taken
+
+    async def standing(self, settings: RabbitSettings) -> dict[str, Standing]:
+        """See RabbitSource. A queue is behind only where nothing but us keeps its messages from us.
+
+        Who holds all that it may is given no more; another consumer may come before us, by priority or as the active
+        one.
+        """
+        assert self._connection is not None  # noqa: S101  there is no link without one
+        transport = self._transport
+        full = self.acks.held + (len(transport.reader.arrived) if transport else 0) >= settings.prefetch
+        channel = await self._connection.channel(publisher_confirms=False)
+        try:
+            found = {}
+            for queue in self.queues.values():
+                declared = await channel.queue_declare(queue, passive=True, timeout=settings.timeout_seconds)
+                alone = (declared.consumer_count or 0) <= 1
+                found[queue] = Standing(self.acks.given, (declared.message_count or 0) if alone and not full else 0)
+            return found
+        finally:
+            await channel.close()
 
     async def wait(self) -> None:
         """Until something arrives, or the link is lost."""

@@ -65,10 +65,17 @@ class RabbitAcks:
         self._outstanding: deque[TagRange] = deque()
         self._frames: deque[tuple[int, bool]] = deque()  # (tag, multiple) to be sent; at most one per delivery held
         self._sending = asyncio.Lock()
+        self.given = 0  # the last delivery that was given out
+
+    @property
+    def held(self) -> int:
+        """Deliveries that were given out and are not acknowledged; at most the prefetch count."""
+        return sum([tags.last - tags.first + 1 for tags in self._outstanding if not tags.done])
 
     def give(self, first: int, last: int) -> TagRange:
         """A batch of these deliveries was given out."""
         tags = TagRange(first, last)
+        self.given = last
         self._outstanding.append(tags)
         return tags
 
