@@ -16,6 +16,8 @@ following    requests that follow another one about the same call
 sending      one request and what is known of each of its entries then
 outcome      the table: what happens next to a call
 verdicts     what is stored of it
+probing      how often parked calls ask for their instances
+ration       how much of the requests one purpose may take
 generations  whose an instance is, and under which other id a call goes
 holding      what must not be called now, by what requests have shown
 pauses       … until when, and whether somebody is trying it out

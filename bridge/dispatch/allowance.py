@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bridge.cloudflare.ratelimit import Reading
     from bridge.cloudflare.settings import BudgetSettings
+    from bridge.dispatch.budget import EvenLine
     from bridge.dispatch.creations import Creation
 
 log = structlog.get_logger(__name__)
@@ -63,6 +64,10 @@ class Allowance:
     def request_seconds(self, more: int = 0) -> float:
         """How long until a request may go, after ``more`` others; 0: now; inf: not before an answer has come."""
         return self.budget.wait_seconds(self._now(), more)
+
+    def even_line(self) -> EvenLine | None:
+        """What this process may use, spread evenly; None: no limit."""
+        return self.budget.even_line()
 
     @property
     def counts(self) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -33,6 +33,18 @@ class State(Enum):
     UNKNOWN = "unknown"
     COUNTED = "counted"
     OPEN = "open"
+
+
+class EvenLine(NamedTuple):
+    """What a process may use of a quota, spread evenly over its windows."""
+
+    requests: float  # in a window, without the reserve and the shares of others
+    window_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """From one request to the next."""
+        return self.window_seconds / self.requests
 
 
 class Budget:
@@ -97,8 +109,20 @@ class Budget:
 
     def _first_seconds(self, now: float) -> float:
         """One at a time, and along the even line of the quota that every token has."""
-        even = DEFAULT_WINDOW_SECONDS / (DEFAULT_REQUESTS * (1 - self._shares.reserve) * self._shares.share)
-        return math.inf if self.in_flight else max(0.0, self._last_sent_at + even - now)
+        return math.inf if self.in_flight else max(0.0, self._last_sent_at + self._default_line.seconds - now)
+
+    # --- what the requests of one purpose are measured by -------------------------------------------------------------
+
+    def even_line(self) -> EvenLine | None:
+        """That of the policy that allows least; before anything is known that of every token. None: no limit here."""
+        if self.state is State.OPEN:
+            return None
+        lines = [EvenLine(quota.budget, quota.window_seconds) for quota in self.quotas.values()]
+        return max(lines, key=lambda line: line.seconds, default=self._default_line)
+
+    @property
+    def _default_line(self) -> EvenLine:
+        return EvenLine(DEFAULT_REQUESTS * (1 - self._shares.reserve) * self._shares.share, DEFAULT_WINDOW_SECONDS)
 
     # --- what people look at -----------------------------------------------------------------------------------------
 

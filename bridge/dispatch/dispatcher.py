@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
@@ -17,6 +18,7 @@ from bridge.dispatch.gate import Gate
 from bridge.dispatch.holding import Holding
 from bridge.dispatch.loading import Loader
 from bridge.dispatch.outcome import FOLLOWING, HOLDS, Failure, Sight, Step
+from bridge.dispatch.probing import Crowd, Probing
 from bridge.dispatch.sending import Done
 from bridge.dispatch.turns import Turns
 from bridge.dispatch.verdicts import Moment
@@ -63,6 +65,7 @@ class Dispatcher:
         self._holding = Holding()
         self._gate = Gate(lines, self._holding, clock.now_ms)
         self._turns = Turns()
+        self._probing = Probing()
         self._left_out: set[int] = set()  # seqs of creates that one batch answer did not name
         # What can wait: doubts about creates, most likely done; and starts of instances, so that they travel together.
         self._patient = FollowUps()
@@ -249,11 +252,12 @@ class Dispatcher:
             reporting.settled(self._metrics, request, settlements, moment.now_ms)
 
     def _moment(self, request: Request, begun_ms: int) -> Moment:
-        return Moment(self._clock.now_ms(), begun_ms, self._clock.random, lambda: self._probed(request.target))
+        return Moment(self._clock.now_ms(), begun_ms, self._clock.random, partial(self._probe_seconds, request.target))
 
-    def _probed(self, target: str) -> int:
-        """The calls whose probes share this target's budget; none where requests have no limit."""
-        return self._outbox.depth().parked if self._gate.counts_requests(target) else 0
+    def _probe_seconds(self, target: str, own_seconds: float) -> float:
+        """How long a call that is parked now waits, where it would wait so long if it were alone."""
+        crowd = Crowd(target, self._outbox.depth().parked + 1, self._gate.even_line(target))
+        return self._probing.wait_seconds(own_seconds, crowd, self._clock.now_ms() / 1000, self._clock.random())
 
     def _pause(self, request: Request, step: Step, failure: Failure, moment: Moment) -> None:
         if step is Step.HOLD_QUOTA and self._gate.too_many_creations(request, failure.retry_after_seconds):

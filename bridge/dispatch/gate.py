@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from bridge.dispatch.allowance import Allowance
     from bridge.dispatch.batching import Request
+    from bridge.dispatch.budget import EvenLine
     from bridge.dispatch.holding import Holding
     from bridge.dispatch.sending import Result, Sender
     from bridge.outbox.base import Entry, Queue
@@ -64,10 +65,10 @@ class Gate:
             flow = self._flows[target] = Concurrency(most)
         return flow
 
-    def counts_requests(self, target: str) -> bool:
-        """Whether requests there have a limit, as far as is known."""
+    def even_line(self, target: str) -> EvenLine | None:
+        """What may be used of that target's requests, spread evenly; None: they have no limit."""
         line = self.lines.get(target)
-        return line is not None and line.allowance is not None and line.allowance.counts
+        return None if line is None or line.allowance is None else line.allowance.even_line()
 
     def request_seconds(self, target: str, more: int = 0) -> float:
         """How long until the budget has room for a request, after ``more`` others; 0: now."""

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# Where requests are limited all parked calls together probe about so seldom: a hundredth of the 1,200 requests that
-# the API allows in 5 minutes.
-PROBE_EVERY_SECONDS = 25.0
 LONGEST_REQUEST_MS = 30_000  # what one request counts at most: it may have waited for budget, and clocks are set
 
 
@@ -31,8 +28,8 @@ class Moment(NamedTuple):
     now_ms: int
     begun_ms: int  # when the request was sent
     random: Callable[[], float]
-    # Calls that wait for their instances and share a limit of requests with this one's probes; 0: there is no limit.
-    parked: Callable[[], int] = lambda: 0
+    # How long a call waits that is parked and would wait so long if it were alone.
+    probe_seconds: Callable[[float], float] = lambda own_seconds: own_seconds
 
 
 def delivered(entry: Entry, reason: str, moment: Moment) -> Settlement:
@@ -95,9 +92,8 @@ def _park(entry: Entry, policy: Policy, failure: Failure, moment: Moment) -> Set
     left_ms = int(policy.wait_seconds * 1000) - _waited_ms(entry, moment)
     if left_ms <= 0:
         return _dead(entry, policy, failure, moment)
-    bound_seconds = max(PROBES.bound_seconds(entry.attempts + 1), PROBE_EVERY_SECONDS * moment.parked())
-    probe_ms = int(bound_seconds * (0.5 + moment.random() / 2) * 1000)
-    return _later(entry, Verdict.PARK, failure, moment, min(probe_ms, left_ms))
+    own_seconds = PROBES.bound_seconds(entry.attempts + 1) * (0.5 + moment.random() / 2)
+    return _later(entry, Verdict.PARK, failure, moment, min(int(moment.probe_seconds(own_seconds) * 1000), left_ms))
 
 
 def _waited_ms(entry: Entry, moment: Moment) -> int:

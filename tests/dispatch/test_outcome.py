@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,15 +115,6 @@ def test_parking_ends() -> None:
     assert (parked.verdict, parked.at_ms, parked.waited_ms) == (Verdict.PARK, NOW_MS + 500, 100 + 500)
     expired = settle(Step.PARK, waiting._replace(waited_ms=10_000), failure(Meaning.INSTANCE_MISSING), MOMENT)
     assert (expired.verdict, expired.reason) == (Verdict.DEAD, "instance_missing")
-
-
-def test_many_parked_events_probe_no_more_than_a_few() -> None:
-    """However many are parked, they probe together about as often as one: a create's success unparks them anyway."""
-    event = entry(1, operation=Operation.EVENT, arrived_ms=NOW_MS, policy=Policy("r", wait_seconds=1e6).encode())
-    for parked in (100, 1_000, 10_000):
-        moment = MOMENT._replace(parked=partial(int, parked))
-        verdict = settle(Step.PARK, event, failure(Meaning.INSTANCE_MISSING), moment)
-        assert (verdict.at_ms - NOW_MS) / parked == 0.75 * 25_000
 
 
 @pytest.mark.parametrize("asked", [Step.PARK, Step.RETRY])
