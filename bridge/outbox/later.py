@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
-
-from bridge.call import Operation
-from bridge.outbox.lanes import BEHIND_CREATE, BEHIND_OTHER, FREE, NONE, RELEASED_AT_ONCE, Heads, behind, blocked, bound
+from bridge.outbox.lanes import BEHIND_CREATE, BEHIND_OTHER, NONE, RELEASED_AT_ONCE, behind, blocked, bound
 from bridge.outbox.rows import entries_of
+from bridge.outbox.sifting import creates, heads, queue_range, sift
 from bridge.outbox.sql import QUERIES
 from bridge.outbox.state import QUEUE_BITS
 
@@ -20,19 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from bridge.outbox.base import Entry
+    from bridge.outbox.sifting import Lane
     from bridge.outbox.state import State
 
-    Lane = tuple[int, str]  # number of the queue, lane key
-
 PARKED = 1  # in the column hold: the last verdict was PARK
-_CREATE = Operation.CREATE.value
 _PAGE = 500  # rows looked at in one transaction, so that other work gets its turn
-_SEQ, _SHAPE, _INSTANCE, _LANE = 0, 1, 2, 4  # places in a row
-
-
-def queue_range(number: int, after: int) -> tuple[int, int]:
-    """The seqs of a queue beyond ``after``, both bounds exclusive."""
-    return max(after, number << QUEUE_BITS), (number + 1) << QUEUE_BITS
 
 
 class Page(NamedTuple):
@@ -50,14 +40,6 @@ class Later:
         self._connection = connection
         self._state = state
 
-    def heads(self, lane: Lane) -> Heads:
-        """Five seeks in the index of lanes."""
-        found = self._connection.execute(QUERIES["heads"], lane).fetchone()
-        return Heads(*(NONE if seq is None else seq for seq in found))
-
-    def _creates(self, row: tuple[Any, ...]) -> bool:
-        return self._state.shapes[row[_SHAPE]][0] == _CREATE
-
     # --- reading a queue in which lanes are held ---------------------------------------------------------------------
 
     def pending(self, number: int, after: int, limit: int) -> Page:
@@ -68,34 +50,12 @@ class Later:
         holds = self._state.holds(number)
         size = max(limit, _PAGE) if holds else limit
         rows = self._connection.execute(QUERIES["pending"], (*queue_range(number, after), size)).fetchall()
-        heads = self._heads_of(number, rows) if holds else {}
-        free: list[tuple[Any, ...]] = []
-        held: list[tuple[int, int]] = []  # kind, seq
-        looked_at = 0
-        for row in rows:
-            looked_at += 1
-            if not holds or not self._holds_back(row, heads, held):
-                free.append(row)
-            if len(free) == limit:
-                break
+        if not holds:
+            return Page(entries_of(rows, self._state.shapes), rows[-1][0] if rows else after, more=len(rows) == size)
+        free, held, looked_at = sift(self._connection, rows, self._state.shapes, limit)
         self._move_behind(number, held)
-        reached = rows[looked_at - 1][_SEQ] if looked_at else after
+        reached = rows[looked_at - 1][0] if looked_at else after
         return Page(entries_of(free, self._state.shapes), reached, more=looked_at == size or looked_at < len(rows))
-
-    def _heads_of(self, number: int, rows: Iterable[tuple[Any, ...]]) -> dict[str, Heads]:
-        """The heads of all lanes that these rows lie in. Few are held: one query finds out which, a seek for each."""
-        keys = list({row[_LANE] or row[_INSTANCE] for row in rows})
-        held = self._connection.execute(QUERIES["lanes_held"], (number, orjson.dumps(keys))).fetchall()
-        return dict.fromkeys(keys, FREE) | {key: self.heads((number, key)) for (key,) in held}
-
-    def _holds_back(self, row: tuple[Any, ...], heads: dict[str, Heads], held: list[tuple[int, int]]) -> bool:
-        seq, create, lane_key = row[_SEQ], self._creates(row), row[_LANE] or row[_INSTANCE]
-        found = heads[lane_key]
-        if found is FREE or not blocked(found, seq, create=create):
-            return False
-        held.append((behind(create=create), seq))
-        heads[lane_key] = found.holding_back(seq, create=create)
-        return True
 
     def _move_behind(self, number: int, held: Sequence[tuple[int, int]]) -> None:
         if not held:
@@ -121,10 +81,10 @@ class Later:
         return entries_of(given, self._state.shapes), len(rows) == limit
 
     def _give(self, row: tuple[Any, ...], now_ms: int, read: Mapping[int, int]) -> bool:
-        seq, create, lane_key = row[_SEQ], self._creates(row), row[-1]
+        seq, create, lane_key = row[0], creates(row, self._state.shapes), row[-1]
         number = seq >> QUEUE_BITS
         self._state.lanes_changed(number)
-        if self._state.holds(number) and blocked(self.heads((number, lane_key)), seq, create=create):
+        if self._state.holds(number) and blocked(heads(self._connection, (number, lane_key)), seq, create=create):
             self._connection.execute(QUERIES["hold_back"], (behind(create=create), seq))
             return False
         if self._unread_before(number, seq, read):
@@ -174,7 +134,7 @@ class Later:
             room -= freed
 
     def _release_some(self, lane: Lane, now_ms: int, room: int, *, create: bool) -> int:
-        limit = bound(self.heads(lane), create=create)
+        limit = bound(heads(self._connection, lane), create=create)
         if not limit or room <= 0:
             return 0
         kind = BEHIND_CREATE if create else BEHIND_OTHER

@@ -125,6 +125,11 @@ UPDATE later SET kind = 3, due_ms = ? WHERE seq IN (
 UPDATE later SET waited_ms = max(0, waited_ms - max(0, due_ms - ?1)), due_ms = ?1
 WHERE queue = ?2 AND lane_key = ?3 AND kind = 2 AND given = 0
 
+-- name: is_parked
+SELECT 1 FROM json_each(?2) WHERE EXISTS (
+    SELECT 1 FROM later WHERE queue = ?1 AND lane_key = value AND kind = 2 AND given = 0)
+LIMIT 1
+
 -- name: due
 SELECT {entry}, hold, lane_key FROM later WHERE due_ms <= ? ORDER BY due_ms, seq LIMIT ?
 

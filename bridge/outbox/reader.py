@@ -5,16 +5,23 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
+import orjson
+
 from bridge.errors import OutboxError
 from bridge.outbox.file import connect_reader
-from bridge.outbox.later import queue_range
+from bridge.outbox.sifting import queue_range, sift
 from bridge.outbox.sql import QUERIES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from bridge.outbox.base import Queue
-    from bridge.outbox.rows import Row
+    from bridge.outbox.rows import Row, Shape
+
+# Rows of a queue with held lanes that are looked at here, in the event loop: what comes at a low load. Each may be a
+# read of the disk, so more of them are the writer's.
+_SIFTED = 64
 
 
 class Reader:
@@ -24,12 +31,24 @@ class Reader:
         self._path = path
         self._connection = connect_reader(path)
 
-    def pending(self, number: int, after: int, limit: int) -> list[Row] | None:
+    def pending(self, number: int, after: int, limit: int) -> Sequence[Row] | None:
         """Rows of one queue in order; None where they cannot be read: the writer knows what to do about it."""
         try:
             return self._connection.execute(QUERIES["pending"], (*queue_range(number, after), limit)).fetchall()
         except sqlite3.Error:
             return None
+
+    def pending_of_held(self, number: int, after: int, limit: int, shapes: Mapping[int, Shape]) -> Sequence[Row] | None:
+        """The same of a queue in which lanes are held; None also where a row is held back, or where there are many."""
+        size = min(limit, _SIFTED)
+        rows = self.pending(number, after, size)
+        if rows is None or len(rows) == size < limit:
+            return None
+        try:
+            sifted = sift(self._connection, rows, shapes, limit)
+        except sqlite3.Error:
+            return None
+        return None if sifted.held else rows
 
     def newest(self, workflow: Queue, instance_id: str) -> str | None:
         """Under which id the newest instance was made, if there is one under another id."""
@@ -38,6 +57,14 @@ class Reader:
         except sqlite3.Error as error:
             raise OutboxError(f"the outbox file {self._path} cannot be read: {error}") from error
         return None if row is None else str(row[0])
+
+    def is_parked(self, number: int, lane_keys: Sequence[str]) -> bool:
+        """Whether something may be parked in one of these lanes; True where that cannot be read."""
+        try:
+            values = (number, orjson.dumps(lane_keys))
+            return self._connection.execute(QUERIES["is_parked"], values).fetchone() is not None
+        except sqlite3.Error:
+            return True
 
     def is_wished(self) -> bool:
         """Whether an operator wants something done; False where that cannot be read now."""

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Sequence
 
-    from bridge.outbox.later import Lane, Later
+    from bridge.outbox.later import Later
+    from bridge.outbox.sifting import Lane
     from bridge.outbox.state import State
 
 # The columns hold and kind. A dead one holds its lane like a retry, and is never due.

@@ -1,7 +1,8 @@
 """The SQLite outbox as the event loop sees it; the file is written by ``writer``'s thread alone.
 
-Reads of a queue in which no lane is held happen here, on a connection of their own: a range of the hot table.
-Everything else is a job of the writer, so that it sees what was queued before it.
+Reads of a queue happen here, on a connection of their own: a range of the hot table. Where something has to be held
+back, or could be by what is under way, they are a job of the writer, as is everything else: so it sees what was queued
+before it.
 """
 
 from __future__ import annotations
@@ -18,24 +19,23 @@ from bridge.outbox.file import FileLock, connect, corrupt, is_corrupt, prepare
 from bridge.outbox.later import Page
 from bridge.outbox.reader import Reader
 from bridge.outbox.receipts import FutureReceipt, fail
+from bridge.outbox.room import Room
 from bridge.outbox.rows import entries_of
 from bridge.outbox.state import EMPTY
 from bridge.outbox.store import Store
 from bridge.outbox.wakeup import Wakeup
 from bridge.outbox.wishes import Wishes
-from bridge.outbox.writer import Add, Ask, Job, Settle, Writer, Written, add_job
+from bridge.outbox.writer import Ask, Job, Settle, Writer, Written, add_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from bridge.message import Stored
+    from bridge.outbox.rows import Row
     from bridge.outbox.settings import SqliteSettings
     from bridge.outbox.state import Snapshot
 
 T = TypeVar("T")
-# What a batch in the queue weighs beside its calls: until its receipt the reader holds all its messages, also those
-# that became no call.
-_BATCH_BYTES = 64 * 1024
 _PAGES_AT_ONCE = 4  # of entries that something holds back, before a reader gets its turn for another queue
 
 
@@ -47,11 +47,7 @@ class SqliteOutbox:
         self._clock = clock
         self._lock = FileLock(settings.path)
         self._wakeup = Wakeup(clock)
-        self._turn = asyncio.Lock()  # adds wait for room in their order
-        self._room = asyncio.Event()
-        self._queued_adds = 0
-        self._queued_entries = 0
-        self._queued_bytes = 0
+        self._room = Room(settings)
         self._unsettled: Counter[int] = Counter()  # queue number -> settles under way that may hold a lane
         self._looking = 0  # ``due`` under way: it may put entries back into their queues
         self._read: dict[int, int] = {}  # queue number -> the last seq that was read here
@@ -107,7 +103,7 @@ class SqliteOutbox:
             self._wishes.stop()
             await self._writer.stop()
             self._reader.close()
-        self._room.set()
+        self._room.look()
         self._wakeup.stop()
         self._lock.release()
 
@@ -129,7 +125,7 @@ class SqliteOutbox:
 
     def _written(self, written: Written) -> None:
         """One transaction is on disk, or never will be."""
-        self._forget_queued(written.jobs)
+        self._room.written(written.jobs)
         if written.error is not None:
             self._fail(written.jobs, written.error)
         if written.snapshot is not None:
@@ -138,45 +134,23 @@ class SqliteOutbox:
             for job, result in zip(written.jobs, written.results, strict=True):
                 if not job.done.done():
                     job.done.set_result(result)
-        self._room.set()
+        self._room.look()
 
     def _fail(self, jobs: Sequence[Job], error: OutboxError) -> None:
         self._failure = self._failure or self._writer.failure
         for job in jobs:
             fail(job.done, error)
 
-    def _forget_queued(self, jobs: Sequence[Job]) -> None:
-        for job in [job for job in jobs if isinstance(job, Add)]:
-            self._queued_adds -= 1
-            self._queued_entries -= job.entries
-            self._queued_bytes -= job.size
-
     # --- intake ------------------------------------------------------------------------------------------------------
 
     async def add(self, intake: Intake) -> Receipt:
         """See Outbox."""
-        async with self._turn:
-            while not self._has_room():
-                self._room.clear()
-                await self._room.wait()
+        # Once the outbox has failed the call fails instead of waiting for ever.
+        await self._room.wait(lambda: self._snapshot if self._failure is None else None)
         job = add_job(asyncio.get_running_loop().create_future(), intake)
         self._submit(job)
-        self._queued_adds += 1
-        self._queued_entries += job.entries
-        self._queued_bytes += job.size
+        self._room.queued(job)
         return FutureReceipt(job.done)
-
-    def _has_room(self) -> bool:
-        settings = self._settings
-        if self._failure is not None:
-            return True  # the call fails instead of waiting for ever
-        weight = self._queued_bytes + self._queued_adds * _BATCH_BYTES
-        if self._queued_entries >= settings.queued_entries or weight >= settings.queued_bytes:
-            return False
-        kept = self._snapshot.ready + self._snapshot.later + self._queued_entries
-        if settings.max_entries and kept >= settings.max_entries:
-            return False
-        return not settings.max_bytes or self._snapshot.bytes_used + self._queued_bytes < settings.max_bytes
 
     # --- dispatch ----------------------------------------------------------------------------------------------------
 
@@ -190,16 +164,19 @@ class SqliteOutbox:
         number = self._snapshot.numbers.get(queue)
         if number is None or limit <= 0:
             return ()
-        if number in self._snapshot.held or self._unsettled[number] or self._looking:
-            return await self._pending_of_held(number, after, limit)
-        rows = self._reader.pending(number, after, limit)
+        rows = None if self._unsettled[number] or self._looking else self._read_pending(number, after, limit)
         if rows is None:
-            return await self._pending_of_held(number, after, limit)
+            return await self._pending_by_writer(number, after, limit)
         reached = rows[-1][0] if rows else after
         self._read[number] = max(self._read.get(number, 0), reached)
         return entries_of(rows, self._snapshot.shapes)
 
-    async def _pending_of_held(self, number: int, after: int, limit: int) -> Sequence[Entry]:
+    def _read_pending(self, number: int, after: int, limit: int) -> Sequence[Row] | None:
+        if number in self._snapshot.held:
+            return self._reader.pending_of_held(number, after, limit, self._snapshot.shapes)
+        return self._reader.pending(number, after, limit)
+
+    async def _pending_by_writer(self, number: int, after: int, limit: int) -> Sequence[Entry]:
         page = Page([], after, more=True)
         for _ in range(_PAGES_AT_ONCE):
             reached = page.reached
@@ -250,7 +227,9 @@ class SqliteOutbox:
     async def unpark(self, queue: Queue, lane_keys: Sequence[str]) -> None:
         """See Outbox."""
         number = self._snapshot.numbers.get(queue)
-        if number is not None and (number in self._snapshot.held or self._unsettled[number]):
+        if number is None or not (number in self._snapshot.held or self._unsettled[number]):
+            return
+        if self._unsettled[number] or self._reader.is_parked(number, lane_keys):  # most often there is nothing to do
             await self._ask(lambda store: store.unpark(number, lane_keys))
 
     def newest(self, workflow: Queue, instance_id: str) -> str:

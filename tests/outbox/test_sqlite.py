@@ -19,7 +19,7 @@ from bridge.outbox.admin import SqliteOutboxAdmin
 from bridge.outbox.base import DeadLetter, Depth, Queue, Verdict
 from bridge.outbox.settings import SqliteSettings
 from bridge.outbox.sqlite import SqliteOutbox
-from tests.outbox.subjects import START_MS, Subject, call, create, event, ids, intake_of, message, soon
+from tests.outbox.subjects import ORDERS, START_MS, Subject, call, create, event, ids, intake_of, message, soon
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -396,7 +396,7 @@ async def test_batches_without_calls_wait_for_room(sqlite: Subject, limits: dict
         gate.set()
     receipts.append(await soon(adding))
     await soon(asyncio.gather(*(receipt.wait() for receipt in receipts)))
-    assert not sqlite.outbox._queued_adds  # type: ignore[attr-defined]
+    assert not sqlite.outbox._room._adds  # type: ignore[attr-defined]
 
 
 # --- depth -----------------------------------------------------------------------------------------------------------
@@ -412,6 +412,24 @@ async def test_depth_asks_nobody(sqlite: Subject) -> None:
     assert statements == []
     await sqlite.outbox.close()
     assert sqlite.outbox.depth() == Depth(20, 0, 0, START_MS)
+
+
+async def test_held_lanes_cost_the_others_no_transaction(sqlite: Subject) -> None:
+    """Reading what nothing holds back, and unparking where nothing is parked, are no work for the writer."""
+    await sqlite.store(event(1, "a"), event(2, "b"))
+    held, parked = await sqlite.pending()
+    await sqlite.settle(RETRY, held, at_ms=START_MS + 50)
+    await sqlite.settle(PARK, parked, at_ms=START_MS + 50)
+    await sqlite.store(create(3, "c"), event(4, "d"))
+    begun: list[str] = []
+    sqlite.outbox._writer._store._connection.set_trace_callback(begun.append)  # type: ignore[attr-defined]
+    assert ids(await sqlite.pending(after=parked.seq)) == ["3", "4"]
+    await soon(sqlite.outbox.unpark(ORDERS, ["c"]))
+    assert begun == []
+    await sqlite.store(event(5, "a"), create(6, "e"))
+    assert ids(await sqlite.pending(after=parked.seq)) == ["3", "4", "6"]
+    await soon(sqlite.outbox.unpark(ORDERS, ["b"]))
+    assert ids(await sqlite.due()) == ["2"]
 
 
 async def test_the_oldest_that_waits_is_not_dead(sqlite: Subject) -> None:
