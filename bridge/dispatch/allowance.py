@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LONGEST_WAIT_SECONDS = 60.0
+NOTE_SECONDS = 1.0  # between two notes, unless much has happened
 
 
 class Notes(NamedTuple):
@@ -49,6 +50,8 @@ class Allowance:
         )
         self._creations = Creations(Rates(settings.creations_per_second_per_workflow, settings.creations_per_second))
         self._answered = asyncio.Event()
+        self._noted_at = -math.inf
+        self._unnoted = 0  # answers since
 
     @cached_property
     def budget(self) -> Budget:
@@ -106,9 +109,16 @@ class Allowance:
             log.info("quota_known", limits=[reading.requests for reading in readings])
         elif self.budget.state is not before:
             log.info("no_quota")
+        self._unnoted += 1
         if self.budget.state is State.COUNTED or self.is_blocked:
-            self._notes.write(self.budget.encode())
+            self._note(now, at_once=self.is_blocked or self.budget.state is not before)
         self._answered.set()
+
+    def _note(self, now: float, *, at_once: bool) -> None:
+        """A note that lacks a few requests makes no burst: the reserve covers them until the first answer."""
+        if at_once or self._unnoted >= self.budget.few or now - self._noted_at >= NOTE_SECONDS:
+            self._noted_at, self._unnoted = now, 0
+            self._notes.write(self.budget.encode())
 
     def unanswered(self, *, sent: bool) -> None:
         """There will be no answer. sent: it may have reached the API all the same."""

@@ -18,7 +18,7 @@ import orjson
 
 from bridge.cloudflare.ratelimit import DEFAULT_REQUESTS, DEFAULT_WINDOW_SECONDS, Reading
 from bridge.dispatch.pauses import LONGEST_BLOCK_SECONDS, block_seconds
-from bridge.dispatch.quota import Quota, Shares
+from bridge.dispatch.quota import AT_ONCE, Quota, Shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,6 +130,11 @@ class Budget:
         """The policy that leaves least of itself; None where there is none."""
         live = [quota for quota in self.quotas.values() if now < quota.reset_at]
         return min(live, key=lambda quota: quota.remaining / quota.requests, default=None)
+
+    @property
+    def few(self) -> float:
+        """Requests so few that the reserve covers them, unseen, in every policy; at least one."""
+        return max(1.0, min([AT_ONCE * quota.reserved for quota in self.quotas.values()], default=1.0))
 
     # --- what outlives the process -----------------------------------------------------------------------------------
 
