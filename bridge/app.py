@@ -17,6 +17,7 @@ from bridge import parts
 from bridge.admin.server import HealthServer, Readiness
 from bridge.dispatch.dispatcher import Clock
 from bridge.metrics import Metrics
+from bridge.outbox.memory import MemoryOutbox
 from bridge.reload.generation import Generation
 from bridge.reload.live import Live
 from bridge.reload.reloader import Reloader
@@ -117,7 +118,8 @@ class App:
         # What the memory outbox has not delivered would be delivered again; a durable one keeps it.
         self._live.dispatcher.stop(drain=self._config.outbox.type == "memory")
         await asyncio.wait([sending], timeout=grace_seconds)
-        # Once nothing is sent any more the memory outbox resolves no further receipts.
+        if sending.done() and isinstance(self._outbox, MemoryOutbox):
+            self._outbox.rest()  # what is parked would keep its reader waiting for nothing
         intake = self._live.sources.tasks
         if intake:
             await asyncio.wait(intake, timeout=min(grace_seconds, LAST_ACKS_SECONDS))

@@ -16,6 +16,7 @@ from bridge.commands.eval import eval  # noqa: A004  the command's name
 from bridge.commands.explain import explain
 from bridge.commands.healthcheck import healthcheck
 from bridge.commands.init import init
+from bridge.commands.outbox import outbox
 from bridge.commands.record import record
 from bridge.commands.run import run
 from bridge.commands.schema import schema
@@ -44,6 +45,7 @@ for command in (
     app.command()(command)
 app.command("test")(run_tests)
 app.add_typer(dead_letters)
+app.add_typer(outbox)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001  typer calls it so

@@ -14,7 +14,8 @@ Each class has one place that catches it and one action there:
     │   ├── MissingField     … its condition is false, counted
     │   └── RenderError      … the call is a dead letter
     ├── OutboxError          app: stop the process, nothing was acknowledged
-    │   └── OutboxLocked     commands: another process owns the file, exit 3
+    │   ├── OutboxLocked     commands: another process owns the file, exit 3
+    │   └── OutboxDamaged    commands: the file was left as it is, exit 4
     └── ApiError             dispatch: ask the outcome table
         ├── ApiRefused       … the API answered and said no
         └── ApiUnknown       … no answer that can be trusted: it may have been done
@@ -113,6 +114,10 @@ class OutboxError(BridgeError):
 
 class OutboxLocked(OutboxError):  # noqa: N818  it says what happened
     """Another process owns the outbox file."""
+
+
+class OutboxDamaged(OutboxError):  # noqa: N818  it says what happened
+    """The outbox file is damaged; it was left as it is, and what to do is in the text."""
 
 
 class ApiError(BridgeError):

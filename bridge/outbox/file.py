@@ -8,14 +8,18 @@ import sqlite3
 import stat
 from typing import TYPE_CHECKING
 
-from bridge.errors import OutboxError, OutboxLocked
+import structlog
+
+from bridge.errors import OutboxDamaged, OutboxError, OutboxLocked
+from bridge.outbox.looking import look
 from bridge.outbox.sql import SCHEMA, SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+log = structlog.get_logger(__name__)
+
 _STATEMENTS = 256  # prepared statements kept per connection: all of ours
-_CHECK_BELOW_BYTES = 512 * 1024 * 1024  # half a second; a larger file is not read as a whole before work begins
 _WAL_KEPT_BYTES = 64 * 1024 * 1024  # the log is cut back to this after a burst
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _WORK_AGAIN_LATER = (
@@ -46,9 +50,9 @@ def _primary_code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def corrupt(path: Path, detail: object) -> OutboxError:
+def corrupt(path: Path, detail: object) -> OutboxDamaged:
     """What the operator is told about a damaged file."""
-    return OutboxError(
+    return OutboxDamaged(
         f"the outbox file {path} is damaged ({detail}); it was left as it is. Move it and its -wal and -shm files away "
         "and restore a copy, or recover what can be read with `sqlite3 FILE .recover`; starting without it sends "
         "nothing that only it held"
@@ -90,6 +94,10 @@ def prepare(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise OutboxError(f"the folder {path.parent} cannot be made: {error.strerror}") from error
+    mode = path.parent.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        # Not refused: a volume of Kubernetes is such a folder, and only its Pod sees it.
+        log.warning("outbox_folder_open_to_all", path=str(path.parent), mode=oct(stat.S_IMODE(mode)))
     os.close(_open_private(path))
 
 
@@ -104,7 +112,11 @@ def _open_private(path: Path) -> int:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OutboxError(f"{path} is not a regular file")
-    os.fchmod(fd, 0o600)
+    try:
+        os.fchmod(fd, 0o600)
+    except OSError as error:
+        os.close(fd)
+        raise OutboxError(f"{path} may be read by others, and belongs to another user: {error.strerror}") from error
     return fd
 
 
@@ -159,10 +171,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
     check_version(connection, path)
-    if path.stat().st_size > _CHECK_BELOW_BYTES:
-        return
-    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
+    if found := look(connection):
         raise corrupt(path, found)
 
 

@@ -229,6 +229,14 @@ class MemoryOutbox:
         """See Outbox."""
         return self._notes.get(name, "")
 
+    def rest(self) -> None:
+        """Nothing is sent any more: batches of which something is not delivered are the broker's again.
+
+        Whoever waits for their receipts ends; those that wait only for dead letters to be published still resolve.
+        """
+        for batch in [batch for held in self._entries.all() for batch in held.batches]:
+            batch.withdraw()
+
     async def wait_for_work(self) -> None:
         """See Outbox."""
         self._raise_failure()

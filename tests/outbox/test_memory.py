@@ -193,6 +193,18 @@ async def test_only_what_was_delivered_counts_as_stored(memory: Subject) -> None
     assert (await memory.outbox.stored("orders", ["t/0"]))["t/0"].last == Position(1, START_MS)
 
 
+async def test_when_nothing_is_sent_any_more_nobody_waits_for_what_is_parked(memory: Subject) -> None:
+    """The receipt of a batch with a call that is parked or ready ends at once, and the broker is not told."""
+    receipts = [await memory.outbox.add(intake_of(create(number, f"i{number}"))) for number in range(2)]
+    waiting = [asyncio.ensure_future(receipt.wait()) for receipt in receipts]
+    (first, _) = await memory.outbox.pending(ORDERS, 0, 10)
+    await memory.outbox.settle([Settlement(first, PARK, at_ms=START_MS + 1_000_000)])
+    assert isinstance(memory.outbox, MemoryOutbox)
+    memory.outbox.rest()
+    done, _ = await asyncio.wait(waiting, timeout=0.1)
+    assert [task.cancelled() for task in done] == [True, True]
+
+
 async def test_the_end_fails_open_receipts(memory: Subject) -> None:
     """What was not delivered is still with the broker; nobody waits for ever."""
     receipt = await memory.outbox.add(intake_of(create(1, "a")))

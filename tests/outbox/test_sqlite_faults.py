@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import sqlite3
@@ -13,7 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
+from bridge.cli import app
+from bridge.errors import OutboxDamaged
+from bridge.outbox import looking
 from bridge.outbox.base import Settlement, Verdict
 from bridge.outbox.settings import SqliteSettings
 from bridge.outbox.sqlite import SqliteOutbox
@@ -24,7 +29,7 @@ from tests.outbox.subjects import ORDERS, START_MS, Clock, call, create, ids, in
 from tests.services.presence import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 12
@@ -195,3 +200,90 @@ async def test_a_disk_that_fails_now_and_then_changes_nothing(
     assert ids(await outbox.pending(ORDERS, 0, 100)) == [str(n) for n in range(1, 12, 2)]
     assert outbox.depth()[:2] == (6, 6)
     await outbox.close()
+
+
+async def filled(path: Path) -> Path:
+    """A closed outbox with a few hundred entries."""
+    outbox = SqliteOutbox(SqliteSettings(path=path), clock=Clock())
+    await outbox.open()
+    receipt = await outbox.add(intake_of(*(create(n, f"i{n}", body=b"x" * 500) for n in range(300))))
+    await soon(receipt.wait())
+    await outbox.close()
+    return path
+
+
+def flipped(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes(byte ^ 0xFF for byte in content[at : at + 64]) + content[at + 64 :]
+
+
+DAMAGES: Mapping[str, Callable[[bytes], bytes]] = {
+    "not SQLite": lambda _: b"not a database, but a note to self\n" * 300,
+    "bytes of the header": lambda content: flipped(content, 0),
+    "bytes of the schema": lambda content: flipped(content, 100),
+    "bytes of a table's page": lambda content: flipped(content, len(content) // 2 // 4096 * 4096),
+    "cut in the middle": lambda content: content[: len(content) // 2],
+    "cut within a page": lambda content: content[: len(content) // 2 // 4096 * 4096 + 1000],
+}
+
+
+@pytest.mark.parametrize("what", DAMAGES)
+async def test_a_damaged_file_is_found_at_the_start_and_by_the_check(tmp_path: Path, what: str) -> None:
+    """The start says what to do; the file is left as it is. The command says the same, and exits 1."""
+    path = tmp_path / "outbox.db"
+    content = DAMAGES[what]((await filled(path)).read_bytes())
+    path.write_bytes(content)
+    outbox = SqliteOutbox(SqliteSettings(path=path), clock=Clock())
+    with pytest.raises(OutboxDamaged, match=r"damaged.*recover"):
+        await outbox.open()
+    assert path.read_bytes() == content
+    result = CliRunner().invoke(app, ["outbox", "check", "--outbox", str(path)])
+    assert (result.exit_code, ".recover" in result.stderr) == (1, True)
+    assert path.read_bytes() == content
+
+
+async def test_a_damaged_log_never_gives_half_a_transaction(tmp_path: Path) -> None:
+    """SQLite's log is read up to the first frame whose checksum is wrong: what is there is whole, and in order."""
+    path = tmp_path / "outbox.db"
+    outbox = SqliteOutbox(SqliteSettings(path=path), clock=Clock())
+    await outbox.open()
+    for number in range(20):
+        await soon((await outbox.add(intake_of(create(number, f"i{number}")))).wait())
+    log = path.with_name(path.name + "-wal")
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(path.read_bytes())
+    content = log.read_bytes()
+    copy.with_name("copy.db-wal").write_bytes(flipped(content, len(content) // 2))
+    await outbox.close()
+    again = SqliteOutbox(SqliteSettings(path=copy), clock=Clock())
+    await again.open()
+    found = ids(await again.pending(ORDERS, 0, 100))
+    await again.close()
+    assert 0 < len(found) < 20
+    assert found == [str(number) for number in range(len(found))]
+
+
+async def test_a_look_at_a_large_file_ends_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is broken off, and the outbox opens; nothing that follows is interrupted."""
+    path = tmp_path / "outbox.db"
+    await filled(path)
+    monkeypatch.setattr(looking, "LOOK_SECONDS", 0.0)
+    for _ in range(20):
+        outbox = SqliteOutbox(SqliteSettings(path=path), clock=Clock())
+        await outbox.open()
+        assert outbox.depth().ready == 300
+        await outbox.close()
+
+
+async def test_the_check_of_a_whole_file(tmp_path: Path) -> None:
+    """Exit 0, also beside the process that owns it; 2 where there is no file."""
+    path = tmp_path / "outbox.db"
+    await filled(path)
+    outbox = SqliteOutbox(SqliteSettings(path=path), clock=Clock())
+    await outbox.open()
+    arguments = ["outbox", "check", "--json", "--outbox"]
+    result = CliRunner().invoke(app, [*arguments, str(path)])
+    assert json.loads(result.stdout) == {"path": str(path), "damaged": False, "faults": []}
+    assert result.exit_code == 0
+    await outbox.close()
+    result = CliRunner().invoke(app, [*arguments, str(tmp_path / "none.db")])
+    assert (result.exit_code, "there is no outbox file" in result.stderr) == (2, True)
