@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the real servers that the tests start: RabbitMQ from the distribution's packages, Apache Kafka's jars by
-# Maven, the Workflows engine by npm; and faketime, which lets a clock jump. Does nothing where they are already there.
+# Maven, the Workflows engine by npm; faketime, which lets a clock jump; and Prometheus. Does nothing where they are
+# already there.
 # Usage: install.sh PYTHON
 set -eu
 
@@ -11,6 +12,7 @@ need java default-jre-headless
 need mvn maven
 need npm npm
 need faketime faketime
+need promtool prometheus
 
 if [ -n "$packages" ]; then
     if ! command -v apt-get >/dev/null 2>&1; then
