@@ -12,12 +12,13 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.services.ports import free_ports
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
 START_SECONDS = 30
 STOP_SECONDS = 30
@@ -26,24 +27,25 @@ STOP_SECONDS = 30
 class BridgeProcess:
     """``workflow-bridge run`` with a configuration and a folder of its own; restarts on the same outbox."""
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
-        """config: without ``health``; an outbox of type sqlite gets a file in ``folder``."""
+    def __init__(self, folder: Path, config: dict[str, Any], environment: Mapping[str, str] | None = None) -> None:
+        """config: without ``health``; an outbox of type sqlite gets a file in ``folder`` unless it names one."""
         folder.mkdir(parents=True, exist_ok=True)
         (self.port,) = free_ports(1)
-        self.outbox = folder / "outbox.db"
         self.log = folder / "bridge.log"
         self.config_file = folder / "bridge.json"
         config = {**config, "health": {"host": "127.0.0.1", "port": self.port}, "log": {"format": "json"}}
         if config.get("outbox", {}).get("type", "sqlite") == "sqlite":
-            config["outbox"] = {"type": "sqlite", "path": str(self.outbox), **config.get("outbox", {})}
+            config["outbox"] = {"type": "sqlite", "path": str(folder / "outbox.db"), **config.get("outbox", {})}
+        self.outbox = Path(config.get("outbox", {}).get("path", folder / "outbox.db"))
         self.config_file.write_text(json.dumps(config, indent=1))
+        self._environment = {**os.environ, "CI": "true", **(environment or {})}
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         """Start, and return when it says that it is ready."""
         command = [sys.executable, "-m", "bridge", "run", "--config", str(self.config_file)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "CI": "true"})
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
         deadline = time.monotonic() + START_SECONDS
         while not self.answers("/readyz"):
             if self.process.poll() is not None or time.monotonic() > deadline:

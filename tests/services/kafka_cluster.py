@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import AlterPartitionReassignmentsRequest
 from confluent_kafka import ElectionType, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from bridge.sources.kafka_health import stop
 from tests.services.kafka import QUICK_START, KafkaServer, new_cluster_id
 from tests.services.kafka_topics import KafkaTopics
 from tests.services.ports import free_ports
@@ -112,6 +116,35 @@ class KafkaCluster(KafkaTopics):
             ):
                 await asyncio.sleep(0.05)
 
+    async def wait_until_led(self, topic: str, seconds: float = 60) -> None:
+        """Return when every partition has a leader that is alive."""
+        alive = {node.number for node in self.nodes if node.process is not None}
+        async with asyncio.timeout(seconds):
+            while not set((await self.leaders(topic)).values()) <= alive:
+                await asyncio.sleep(0.05)
+
+    @contextlib.asynccontextmanager
+    async def member(self, group: str, topics: Sequence[str]) -> AsyncIterator[AIOKafkaConsumer]:
+        """One more consumer in a group, which reads and commits nothing."""
+        consumer = AIOKafkaConsumer(
+            *topics,
+            bootstrap_servers=self.bootstrap,
+            group_id=group,
+            enable_auto_commit=False,
+            heartbeat_interval_ms=500,
+        )
+        await consumer.start()
+        try:
+            yield consumer
+        finally:
+            await stop(consumer)
+
+    async def members(self, group: str) -> int:
+        """How many are in a group now."""
+        async with self._admin() as admin:
+            (answer,) = await admin.describe_consumer_groups([group])
+        return sum(len(described[5]) for described in answer.groups)
+
     async def leaders(self, topic: str) -> dict[int, int]:
         """Partition -> number of the node that leads it; -1 where none does."""
         return {number: part["leader"] for number, part in (await self._partitions(topic)).items()}
@@ -139,10 +172,15 @@ class KafkaCluster(KafkaTopics):
         places = [TopicPartition(topic, number) for number in partitions]
         client.elect_leaders(ElectionType.PREFERRED, places).result(REASSIGN_MS / 1000)
 
-    async def _partitions(self, topic: str) -> dict[int, dict[str, Any]]:
-        async with self._admin() as admin:
-            (described,) = await admin.describe_topics([topic])
-        return {part["partition"]: part for part in described["partitions"]}
+    async def _partitions(self, topic: str, seconds: float = 60) -> dict[int, dict[str, Any]]:
+        """What a broker says of them; one that is away is asked in vain, and then another one."""
+        async with asyncio.timeout(seconds):
+            while True:
+                with contextlib.suppress(KafkaError):
+                    async with self._admin() as admin:
+                        (described,) = await admin.describe_topics([topic])
+                    return {part["partition"]: part for part in described["partitions"]}
+                await asyncio.sleep(0.05)
 
 
 def _addresses(ports: dict[str, int]) -> str:

@@ -26,6 +26,7 @@ class Proxy:
         self.port = port or free_ports(1)[0]
         self.delay_seconds = 0.0  # before each chunk is passed on
         self.refusing = False  # a new connection is reset at once
+        self.accepted = 0  # connections, since the start
         self.passed_bytes = 0
         self.waiting_chunks = 0  # held back by ``stall``
         self._left_bytes: int | None = None  # pass so many, then cut
@@ -81,6 +82,7 @@ class Proxy:
         self._flowing.set()
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        self.accepted += 1
         link = _Link(writer)
         self._links.add(link)
         try:

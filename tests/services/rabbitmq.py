@@ -35,8 +35,11 @@ YOUNG_SECONDS = 2.0
 class RabbitServer:
     """One node with its own name, ports, cookie, epmd and data; with certificates also a TLS listener."""
 
-    def __init__(self, folder: Path, certificates: Certificates | None = None) -> None:
-        self.folder, self.certificates = folder, certificates
+    def __init__(
+        self, folder: Path, certificates: Certificates | None = None, ack_timeout_seconds: float | None = None
+    ) -> None:
+        """ack_timeout_seconds: after that, and at most a second, a channel that owes an acknowledgement is closed."""
+        self.folder, self.certificates, self.ack_timeout_seconds = folder, certificates, ack_timeout_seconds
         self.port, self.tls_port, self._distribution, self._epmd_port = free_ports(4)
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}/"
         self.tls_url = f"amqps://guest:guest@localhost:{self.tls_port}/"
@@ -45,6 +48,7 @@ class RabbitServer:
         self._declared = -YOUNG_SECONDS  # when the youngest queue was
         (folder / "plugins").write_text("[].\n")
         (folder / "rabbitmq.conf").write_text("\n".join(self._config()) + "\n")
+        (folder / "advanced.config").write_text("[{rabbit, [{channel_tick_interval, 1000}]}].\n")
         # Its own epmd first, or the node leaves a daemon behind.
         self._epmd = subprocess.Popen(["epmd"], env=self._environment())
 
@@ -141,6 +145,8 @@ class RabbitServer:
 
     def _config(self) -> Iterable[str]:
         yield f"listeners.tcp.1 = 127.0.0.1:{self.port}"
+        if self.ack_timeout_seconds is not None:
+            yield f"consumer_timeout = {int(self.ack_timeout_seconds * 1000)}"
         if self.certificates is not None:
             yield f"listeners.ssl.1 = 127.0.0.1:{self.tls_port}"
             yield f"ssl_options.cacertfile = {self.certificates.ca_file}"
@@ -157,6 +163,7 @@ class RabbitServer:
             "HOME": str(folder),  # the cookie is made here
             "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
             "RABBITMQ_MNESIA_BASE": str(folder / "data"),
