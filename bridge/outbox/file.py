@@ -12,6 +12,7 @@ import structlog
 
 from bridge.errors import OutboxDamaged, OutboxError, OutboxLocked
 from bridge.outbox.looking import look
+from bridge.outbox.migrating import copy_of, migrate
 from bridge.outbox.sql import SCHEMA, SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -121,13 +122,16 @@ def _open_private(path: Path) -> int:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """The connection that writes: checked, of our schema, durable. Raises OutboxError."""
+    """The connection that writes: checked, of our schema (an older one is migrated), durable. Raises OutboxError."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS)
     try:
         _check(connection, path)
         _configure(connection, path)
-        if _version(connection) == 0:
+        version = _version(connection)
+        if version == 0:
             _create(connection)
+        elif version < SCHEMA_VERSION:
+            _migrate(connection, path, version)
     except sqlite3.Error as error:
         connection.close()
         if is_transient(error):
@@ -146,19 +150,34 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Raises OutboxError unless the file is an outbox that this version can read."""
+def _migrate(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    try:
+        migrate(connection, path, version)
+    except (sqlite3.Error, OSError) as error:
+        if is_corrupt(error):
+            raise
+        needed = (path.stat().st_size >> 20) + 1
+        raise OutboxError(
+            f"the outbox file {path} could not be migrated from schema {version} to {SCHEMA_VERSION}: {error}. It was "
+            f"left as it is. The folder needs room for a copy ({copy_of(path, version).name}), some {needed} MiB; make "
+            "room and start again, or run the version that wrote it"
+        ) from error
+
+
+def check_version(connection: sqlite3.Connection, path: Path, *, migrates: bool = False) -> None:
+    """Raises OutboxError unless the file is an outbox that this version can read, or that the caller will migrate."""
     version = _version(connection)
     if version > SCHEMA_VERSION:
         raise OutboxError(
             f"the outbox file {path} was written by a newer workflow-bridge (schema {version}, this one knows "
-            f"{SCHEMA_VERSION}); run that version, or restore a copy made before the upgrade"
+            f"{SCHEMA_VERSION}) and was left as it is; run that version, or move the file and its -wal and -shm files "
+            f"away and put the copy that it made before the upgrade ({copy_of(path, SCHEMA_VERSION).name}) in their "
+            "place: what came since is then not sent"
         )
-    if 0 < version < SCHEMA_VERSION:
+    if 0 < version < SCHEMA_VERSION and not migrates:
         raise OutboxError(
-            f"the outbox file {path} was written by an older workflow-bridge (schema {version}, this one knows "
-            f"{SCHEMA_VERSION}) and was left as it is; run that version until it has delivered everything, then move "
-            "the file and its -wal and -shm files away"
+            f"the outbox file {path} was written by an older workflow-bridge (schema {version}, this one reads "
+            f"{SCHEMA_VERSION}); this version's `run` migrates it when it starts, and keeps a copy"
         )
     if version == 0 and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
         raise OutboxError(f"{path} is an SQLite file, but no outbox; give the outbox a file of its own")
@@ -170,7 +189,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    check_version(connection, path)
+    check_version(connection, path, migrates=True)
     if found := look(connection):
         raise corrupt(path, found)
 

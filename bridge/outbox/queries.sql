@@ -1,5 +1,5 @@
 -- Named queries; sql.py reads them. {entry} is the columns an Entry is made of, {row} those and the
--- original's, {insert} the latter as they are inserted.
+-- original's, {insert} the latter as they are inserted, {dead} those of a dead letter.
 -- Lists of numbers come as one JSON array: json_each costs what an IN list does, and the text stays the same.
 
 -- name: queues
@@ -191,16 +191,14 @@ SELECT {row} FROM later WHERE seq = ?
 SELECT message_key, message_body, message_rest FROM originals WHERE number = ?
 
 -- name: insert_dead_letter
-INSERT INTO dead_letters (
-    source, message_id, message_key, message_body, message_rest, reason, detail, rule, attempts, died_ms, config, history,
-    operation, target, workflow, instance_id, event_type, body, policy, lane, priority, not_before_ms
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO dead_letters ({dead})
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: dead_letters
-SELECT * FROM dead_letters WHERE number > ? ORDER BY number LIMIT ?
+SELECT number, {dead} FROM dead_letters WHERE number > ? ORDER BY number LIMIT ?
 
 -- name: dead_letter
-SELECT * FROM dead_letters WHERE number = ?
+SELECT number, {dead} FROM dead_letters WHERE number = ?
 
 -- name: position
 SELECT last_offset, timestamp_ms, committed FROM positions WHERE source = ? AND partition = ?

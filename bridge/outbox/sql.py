@@ -8,11 +8,20 @@ CALL_COLUMNS = "seq, shape, instance_id, body, lane, not_before_ms, message_id, 
 ENTRY_COLUMNS = f"{CALL_COLUMNS}, attempts, waited_ms"
 ORIGINAL_COLUMNS = "original, message_key, message_body, body_size, message_rest"
 INSERT_COLUMNS = f"{CALL_COLUMNS}, {ORIGINAL_COLUMNS}"
+DEAD_COLUMNS = (
+    "source, message_id, message_key, message_body, message_rest, reason, detail, rule, attempts, died_ms, config, "
+    "history, operation, target, workflow, instance_id, event_type, body, policy, lane, priority, not_before_ms"
+)
 INSERTED_AT_ONCE = 500  # rows of one INSERT: each statement gives up the interpreter lock and has to win it back
 
 
 def _read(name: str) -> str:
     return files("bridge.outbox").joinpath(name).read_text(encoding="utf-8")
+
+
+def migration(version: int) -> str:
+    """The statements that make this version of the one before it."""
+    return _read(f"migrations/to_{version}.sql")
 
 
 def _named(text: str) -> dict[str, str]:
@@ -23,6 +32,7 @@ def _named(text: str) -> dict[str, str]:
         .replace("{entry}", ENTRY_COLUMNS)
         .replace("{row}", f"{ENTRY_COLUMNS}, {ORIGINAL_COLUMNS}, history")
         .replace("{insert}", INSERT_COLUMNS)
+        .replace("{dead}", DEAD_COLUMNS)
         for name, _, query in named
     }
 

@@ -489,26 +489,6 @@ async def test_a_second_owner_is_refused_at_once(sqlite: Subject) -> None:
     await sqlite.reopen()
 
 
-async def test_a_newer_schema_is_refused(sqlite: Subject) -> None:
-    """With what to do, and without touching the file."""
-    await sqlite.outbox.close()
-    rows(sqlite.path, "PRAGMA user_version = 99")
-    with pytest.raises(OutboxError, match="newer workflow-bridge"):
-        await make(sqlite.path).open()
-    assert rows(sqlite.path, "PRAGMA user_version") == [(99,)]
-
-
-async def test_an_older_schema_is_refused(sqlite: Subject) -> None:
-    """By the bridge and by the commands of operators: with what to do, and without touching the file."""
-    await sqlite.outbox.close()
-    rows(sqlite.path, "PRAGMA user_version = 1")
-    with pytest.raises(OutboxError, match=r"older workflow-bridge \(schema 1, this one knows 3\)"):
-        await make(sqlite.path).open()
-    with pytest.raises(OutboxError, match="older workflow-bridge"):
-        SqliteOutboxAdmin(sqlite.path).dead_letters()
-    assert rows(sqlite.path, "PRAGMA user_version") == [(1,)]
-
-
 async def test_a_foreign_database_is_refused(tmp_path: Path) -> None:
     """Nothing is written into somebody else's file."""
     rows(tmp_path / "outbox.db", "CREATE TABLE theirs (x)")

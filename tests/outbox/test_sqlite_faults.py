@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,16 @@ import pytest
 from typer.testing import CliRunner
 
 from bridge.cli import app
-from bridge.errors import OutboxDamaged
+from bridge.errors import OutboxDamaged, OutboxError
 from bridge.outbox import looking
 from bridge.outbox.base import Settlement, Verdict
+from bridge.outbox.file import connect
+from bridge.outbox.migrating import copy_of
 from bridge.outbox.settings import SqliteSettings
 from bridge.outbox.sqlite import SqliteOutbox
 from bridge.outbox.state import State
 from bridge.outbox.store import Store
-from tests.outbox import storm
+from tests.outbox import older, storm
 from tests.outbox.subjects import ORDERS, START_MS, Clock, call, create, ids, intake_of, message, soon
 from tests.services.presence import missing
 
@@ -155,6 +158,27 @@ async def test_a_full_disk_at_the_end_does_not_hang(small_disk: Path) -> None:
     await soon(outbox.close())
     with pytest.raises(Exception, match="could not be written"):
         await soon(receipt.wait())
+
+
+def test_an_older_file_on_a_full_disk_is_left_as_it_is(small_disk: Path, tmp_path: Path) -> None:
+    """No room for the copy: the error says so, nothing half made stays, and with room it is migrated."""
+    today, path = tmp_path / "today.db", small_disk / "outbox.db"
+    connect(today).close()
+    older.make(path, "2", today)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO notes VALUES ('big', ?)", ("x" * 300_000,))
+        connection.commit()
+    fill(small_disk / "ballast")
+    with (small_disk / "ballast").open("r+b") as ballast:
+        ballast.truncate((small_disk / "ballast").stat().st_size - 150_000)  # for SQLite's own files
+    with pytest.raises(OutboxError, match=r"could not be migrated from schema 2 to 3: .*full.*some 1 MiB; make room"):
+        connect(path)
+    assert not list(small_disk.glob("*.backup*"))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT value FROM notes, pragma_user_version WHERE user_version = 2").fetchall()
+    (small_disk / "ballast").unlink()
+    connect(path).close()
+    assert copy_of(path, 2).stat().st_size > 300_000
 
 
 async def _ends(waiting: asyncio.Future[list[None]]) -> bool:
