@@ -9,7 +9,7 @@ LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.
 	--no-header --no-emit-index-url --no-emit-find-links pyproject.toml --extra all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format bench quota storm lock clean
+.PHONY: help demo test test-fast lint format bench quota storm hostile lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,10 @@ bench: $(VENV)/.dev ## CPU per message: rules, HTTP, five scenes on real brokers
 
 storm: $(VENV)/.dev ## 100,000 messages over 10,000 lanes, a fifth of all requests failing; ARGS="--seed 2"
 	$(BIN)/python -m tests.dispatch.delivery_storm $(ARGS)
+
+hostile: $(VENV)/.dev ## 100,000 messages that nobody should send, through brokers, bridge and emulator; ARGS="--seed 2"
+	sh tests/services/install.sh $(BIN)/python
+	$(BIN)/python -m tests.hostile.storm $(ARGS)
 
 quota: $(VENV)/.dev ## Whether the quota is kept and used up: 15 minutes in under 2, figures of the emulator's journal
 	$(BIN)/python -m bench.quota $(ARGS)

@@ -13,7 +13,7 @@ from bridge.outbox.base import DeadLetter, Intake
 from bridge.routing.router import SKIP
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from bridge.caution.caution import Caution
     from bridge.caution.suspects import Part
@@ -29,6 +29,8 @@ log = structlog.get_logger(__name__)
 
 FIRST_WAIT_SECONDS = 0.5  # for a schema registry that does not answer …
 LONGEST_WAIT_SECONDS = 30.0  # … and at most, after some tries
+TURN_MESSAGES = 250  # that are translated before the rest of the process has its turn …
+TURN_BYTES = 256 * 1024  # … or so many bytes of bodies, of more than one message
 TOO_OLD = "too_old"  # the reason under which messages past ``ignore_older_than`` are counted as dropped
 
 
@@ -106,6 +108,26 @@ class Translation(NamedTuple):
         return DeadLetter(message, reason, detail, rule, call, died_ms=now_ms, config=self.config)
 
 
+def portions(part: Part) -> Iterator[Part]:
+    """In pieces of at most ``TURN_MESSAGES`` and about ``TURN_BYTES``, each with the positions of the whole."""
+    messages, first, size = part.messages, 0, 0
+    for place, message in enumerate(messages):
+        length = len(message.body or b"")
+        if place > first and (place - first == TURN_MESSAGES or size + length > TURN_BYTES):
+            yield part._replace(messages=messages[first:place])
+            first, size = place, 0
+        size += length
+    yield part._replace(messages=messages[first:]) if first else part
+
+
+def joined(made: Sequence[Intake]) -> Intake:
+    """What the portions of one part became, as one."""
+    if len(made) == 1:
+        return made[0]
+    calls = [call for intake in made for call in intake.calls]
+    return made[0]._replace(calls=calls, dead=[letter for intake in made for letter in intake.dead])
+
+
 class Current:
     """The translation in force for one source. A reload replaces it; the reader takes it once for each batch."""
 
@@ -172,12 +194,21 @@ class Reader:
                     waits += 1
                     await self._wait(unavailable, waits)
                 else:
-                    with self._caution.at_work(part):
-                        return translation.translate(self._source.name, part)
+                    return await self._in_turns(translation, part)
         finally:
             if waits:
                 log.info("schemas_awaited", source=self._source.name, tries=waits)
                 self._current.translation.metrics.waiting(self._source.name, on=False)
+
+    async def _in_turns(self, translation: Translation, part: Part) -> Intake:
+        """Translate portion by portion: a large batch keeps neither other sources nor dispatch from their work."""
+        made: list[Intake] = []
+        for portion in portions(part):
+            if made:
+                await asyncio.sleep(0)
+            with self._caution.at_work(portion):
+                made.append(translation.translate(self._source.name, portion))
+        return joined(made)
 
     async def _wait(self, why: SchemasUnavailable, waits: int) -> None:
         seconds = min(FIRST_WAIT_SECONDS * 2 ** (waits - 1), LONGEST_WAIT_SECONDS) * (0.5 + self._random() / 2)

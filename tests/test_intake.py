@@ -6,12 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge import intake
 from bridge.caution.caution import Caution
+from bridge.caution.suspects import Part
 from bridge.decoding import Decoded, DecodingSettings, decoder
 from bridge.errors import SchemasUnavailable
-from bridge.intake import Current, Reader, Translation
+from bridge.intake import TURN_BYTES, TURN_MESSAGES, Current, Reader, Translation, portions
+from bridge.message import Message
 from bridge.metrics import Metrics
 from bridge.routing.router import Router, SourceInfo
 from bridge.routing.settings import RuleSettings
@@ -21,7 +25,6 @@ from bridge.supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bridge.message import Message
     from bridge.outbox.base import Intake
 
 RULE = {
@@ -76,9 +79,9 @@ async def until(condition: Callable[[], bool]) -> None:
 class Bench:
     """A running reader."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_records: int = 2) -> None:
         self.broker = MemoryBroker()
-        self.source = MemorySource("orders", self.broker, 2)
+        self.source = MemorySource("orders", self.broker, max_records)
         self.outbox = HeldOutbox()
         self.reader = Reader(self.source, Current(translation()), self.outbox, Caution("orders", None), lambda: 0.0)  # type: ignore[arg-type]  # what it asks of it
 
@@ -182,6 +185,46 @@ async def test_bad_messages_are_dead_letters_and_stop_nothing(bench: Bench) -> N
     for receipt in bench.outbox.receipts:
         receipt.given.set()
     await asyncio.wait_for(reading, SECONDS)
+
+
+async def test_a_large_batch_is_translated_in_turns_with_the_rest_of_the_process() -> None:
+    """Between portions other tasks go on; what is stored is one intake, in the order of the batch."""
+    bench = Bench(max_records=2_000)
+    await bench.source.open()
+    bench.produce(
+        b"{not json", *(b'{"type":"order","n":%d}' % n for n in range(3 * TURN_MESSAGES)), b'{"type":"order"}'
+    )
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while not bench.outbox.intakes:
+            turns += 1
+            await asyncio.sleep(0)
+
+    reading = asyncio.create_task(bench.reader.run())
+    await others()
+    assert turns >= 4
+    (stored,) = bench.outbox.intakes
+    assert [call.instance_id for _, call in stored.calls] == [f"o-{n}" for n in range(3 * TURN_MESSAGES)]
+    assert [letter.reason for letter in stored.dead] == ["undecodable", "render_error"]
+    assert [position.offset for position in stored.positions.values()] == [3 * TURN_MESSAGES + 1]
+    bench.reader.stop()
+    bench.outbox.receipts[0].given.set()
+    await asyncio.wait_for(reading, SECONDS)
+
+
+@given(sizes=st.lists(st.integers(0, 3 * TURN_BYTES), max_size=12), small=st.integers(0, 3 * TURN_MESSAGES))
+def test_portions_are_the_batch_within_bounds(sizes: list[int], small: int) -> None:
+    """Every message is in one portion, in order; only a single message is larger than a portion may be."""
+    bodies = [bytes(size) for size in sizes] + [None] * small
+    messages = [Message("orders", str(n), "t", None, (), body, None, {}) for n, body in enumerate(bodies)]
+    found = [portion.messages for portion in portions(Part(messages, {}))]
+    assert [message for part in found for message in part] == messages
+    assert all(found) or not messages
+    for part in found:
+        assert len(part) <= TURN_MESSAGES
+        assert len(part) <= 1 or sum(len(message.body or b"") for message in part) <= TURN_BYTES
 
 
 async def test_old_messages_are_dropped_and_counted() -> None:

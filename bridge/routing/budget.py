@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bridge.routing.values import Value
 
 STEPS: Final = 1_000_000  # per evaluation: some tenths of a second, some tens of megabytes
-TOGETHER: Final = 4 * STEPS  # of all evaluations for the elements of one message, as in ``for_each``
+TOGETHER: Final = 2 * STEPS  # of all evaluations for the elements of one message, as in ``for_each``
 _CHARACTERS = 6  # of a step, as a power of two
 _SMALL = 64  # what is not longer costs nothing: it is as quick as asking for its length
 _TEXTS = frozenset((str, bytes))

@@ -73,6 +73,12 @@ class BridgeProcess:
             counts = [database.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("entries", "later")]  # noqa: S608
         return sum(counts)
 
+    def rss_mib(self) -> int:
+        """Memory that the process has now."""
+        assert self.process is not None
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) // 1024
+
     def kill(self) -> None:
         """SIGKILL."""
         assert self.process is not None
