@@ -58,9 +58,9 @@ def backtest(
         with _opened(recorded) as stream, _bar(recorded) as progress:
             asyncio.run(_run(test, stream, str(recorded), progress))
     except ConfigError as error:
-        refuse(*error.problems)
+        refuse(*error.problems, as_json=json)
     except (SchemasUnavailable, OSError) as error:
-        refuse(str(error))
+        refuse(str(error), as_json=json)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     if json:

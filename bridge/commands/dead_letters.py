@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from itertools import islice
 from pathlib import Path
 from time import sleep
@@ -19,6 +18,7 @@ from bridge.dead_letters.kept import encode, indented, plain, select, time_of
 from bridge.errors import ConfigError, OutboxError
 from bridge.outbox.admin import SqliteOutboxAdmin
 from bridge.outbox.settings import SqliteSettings
+from bridge.rehearsal.words import safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 NOT_FOUND = 1  # the exit code; 2, as everywhere: there is nothing to work on
 WISH_SECONDS, WISH_LOOKS = 3.0, 30  # a running bridge looks for wishes every second
 PIPE_COLUMNS = 240  # the width of a table that no terminal shows
-# What would move the cursor of a terminal, or change what it shows.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 dead_letters = typer.Typer(name="dead-letters", help="What could not be delivered, and why.", no_args_is_help=True)
 
@@ -54,7 +52,7 @@ def list_letters(
     json: AsJson = False,
 ) -> None:
     """List dead letters in order of death. Exit 2: there is no outbox to read."""
-    admin = _admin(config, outbox)
+    admin = _admin(config, outbox, as_json=json)
     try:
         letters = select(admin, after, limit + 1, reason)
         if json:
@@ -63,7 +61,7 @@ def list_letters(
         else:
             _show_table(list(letters), limit)
     except OutboxError as error:
-        refuse(str(error))
+        refuse(str(error), as_json=json)
 
 
 @dead_letters.command("show")
@@ -76,9 +74,9 @@ def show_letter(
 ) -> None:
     """Show everything of one dead letter. Exit 1: there is none of this number; 2: there is no outbox to read."""
     try:
-        stored = _admin(config, outbox).dead_letter(number)
+        stored = _admin(config, outbox, as_json=json).dead_letter(number)
     except OutboxError as error:
-        refuse(str(error))
+        refuse(str(error), as_json=json)
     if stored is None:
         typer.echo(f"there is no dead letter {number}", err=True)
         raise typer.Exit(NOT_FOUND)
@@ -86,7 +84,7 @@ def show_letter(
         typer.echo(encode(stored))
     else:
         for line in _page(stored):
-            print(_safe(line))
+            print(safe(line))
 
 
 @dead_letters.command("release")
@@ -132,21 +130,21 @@ def _wish(admin: SqliteOutboxAdmin, number: int, what: str, otherwise: str) -> N
     typer.echo(f"{what}: written down; the bridge does it when it runs")
 
 
-def _admin(config: Path | None, outbox: Path | None) -> SqliteOutboxAdmin:
+def _admin(config: Path | None, outbox: Path | None, *, as_json: bool = False) -> SqliteOutboxAdmin:
     if outbox is not None:
         return SqliteOutboxAdmin(outbox)
     if config is None:
-        refuse("say which outbox: --outbox FILE, or --config FILE (or WORKFLOW_BRIDGE_CONFIG)")
-    return SqliteOutboxAdmin(_outbox_of(config))
+        refuse("say which outbox: --outbox FILE, or --config FILE (or WORKFLOW_BRIDGE_CONFIG)", as_json=as_json)
+    return SqliteOutboxAdmin(_outbox_of(config, as_json=as_json))
 
 
-def _outbox_of(config: Path) -> Path:
+def _outbox_of(config: Path, *, as_json: bool) -> Path:
     try:
         loaded = load_config(config)
     except ConfigError as error:
-        refuse(*map(str, error.problems), "without a right configuration name the file: --outbox FILE")
+        refuse(*error.problems, "without a right configuration name the file: --outbox FILE", as_json=as_json)
     if not isinstance(loaded.outbox, SqliteSettings):
-        refuse(f"the outbox of {config} is memory, which keeps no dead letters: {_elsewhere(loaded)}")
+        refuse(f"the outbox of {config} is memory, which keeps no dead letters: {_elsewhere(loaded)}", as_json=as_json)
     return loaded.outbox.path
 
 
@@ -173,7 +171,7 @@ def _show_table(letters: Sequence[StoredDeadLetter], limit: int) -> None:
     for name in ("message", "instance", "detail"):
         table.add_column(name, overflow="fold", ratio=2 if name == "detail" else 1)
     for stored in letters[:limit]:
-        table.add_row(*(Text(_safe(cell).replace("\n", " ")) for cell in _cells(stored)))
+        table.add_row(*(Text(safe(cell).replace("\n", " ")) for cell in _cells(stored)))
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPE_COLUMNS)
@@ -251,8 +249,3 @@ def _short(value: Mapping[str, Any] | None) -> str:
     if "base64" in value:
         return f"{value['base64']} (base64)"
     return str(value.get("text", value.get("value")))
-
-
-def _safe(text: str) -> str:
-    """Messages are other people's: what a terminal would obey is shown as an escape."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

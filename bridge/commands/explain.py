@@ -49,16 +49,16 @@ def explain(  # noqa: PLR0913  the options of a command
     the message cannot be used, or the message cannot be had.
     """
     if (message is None) == (offset is None):
-        refuse("say which message: a file, or --topic, --partition and --offset")
+        refuse("say which message: a file, or --topic, --partition and --offset", as_json=json)
     try:
         stage = Stage(read_config(config, os.environ, here=False).config)
         place = None if offset is None else Place(topic, partition, offset)
         sample = _written(stage, message, source) if place is None else _live(stage, source, place)
         explanation = asyncio.run(_explained(stage, sample))
     except ConfigError as error:
-        refuse(*error.problems)
+        refuse(*error.problems, as_json=json)
     except (RecordMissing, SchemasUnavailable, SourceLost, OSError) as error:
-        refuse(str(error))
+        refuse(str(error), as_json=json)
     if json:
         print(orjson.dumps(explanation_data(explanation)).decode())
     else:

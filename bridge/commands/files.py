@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
+import orjson
 import typer
 
 if TYPE_CHECKING:
@@ -17,8 +18,17 @@ ConfigFile = Annotated[
 ]
 
 
-def refuse(*problems: Problem | str) -> NoReturn:
-    """Say what is wrong, and leave."""
-    for problem in problems:
-        typer.echo(str(problem), err=True)
+def refuse(*problems: Problem | str, as_json: bool = False) -> NoReturn:
+    """Say what is wrong, and leave.
+
+    as_json: on standard output, as ``{"error": TEXT}``; where a configuration is wrong, ``"problems"`` beside it lists
+    each with ``path``, ``message``, ``file`` and ``line`` (0: not known).
+    """
+    if as_json:
+        found = [problem._asdict() for problem in problems if not isinstance(problem, str)]
+        told: dict[str, object] = {"error": "\n".join(map(str, problems))}
+        print(orjson.dumps(told | ({"problems": found} if found else {})).decode())
+    else:
+        for problem in problems:
+            typer.echo(str(problem), err=True)
     raise typer.Exit(WRONG)

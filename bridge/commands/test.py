@@ -48,14 +48,14 @@ def run_tests(
         cases = [placed for placed in gather(loaded, files or ()) if only in placed.case.name]
         results = asyncio.run(_run(Stage(loaded.config), cases))
     except ConfigError as error:
-        refuse(*error.problems)
+        refuse(*error.problems, as_json=json)
     except (NotAMessage, SchemasUnavailable) as error:
-        refuse(str(error))
+        refuse(str(error), as_json=json)
     if junit_file is not None:
         try:
             junit_file.write_bytes(junit(results))
         except OSError as error:
-            refuse(f"{junit_file}: {error.strerror}")
+            refuse(f"{junit_file}: {error.strerror}", as_json=json)
     if json:
         print(orjson.dumps(_data(results), default=str).decode())
     else:

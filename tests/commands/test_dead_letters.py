@@ -218,7 +218,7 @@ def test_what_cannot_be_read_is_exit_code_2(tmp_path: Path, monkeypatch: pytest.
         ("--outbox", tmp_path): "there is no outbox file",
         ("--config", tmp_path / "none.yaml"): "cannot be read",
     }.items():
-        for command in (["list"], ["list", "--json"], ["show", 1]):
+        for command in (["list"], ["show", 1]):
             result = invoke(*command, *arguments)
             assert (result.exit_code, result.stdout) == (2, ""), result.output
             assert expected in result.stderr
