@@ -89,8 +89,11 @@ def read_secret(file: Path) -> str:
 
     Raises OSError where it cannot be read, is not UTF-8 text, or is larger than MAX_SECRET_BYTES.
     """
-    with file.open("rb") as opened:
-        content = opened.read(MAX_SECRET_BYTES + 1)
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_SECRET_BYTES + 1)
+    except ValueError:  # a null character in its name
+        raise OSError(errno.EINVAL, "is no name of a file", str(file)) from None
     if len(content) > MAX_SECRET_BYTES:
         raise OSError(errno.EFBIG, f"is larger than {MAX_SECRET_BYTES} bytes", str(file))
     try:

@@ -42,3 +42,9 @@ def test_a_file_that_is_no_secret_is_refused(tmp_path: Path, content: bytes) -> 
     with pytest.raises(OSError, match=r"is (not UTF-8 text|larger than)") as caught:
         read_secret(file)
     assert caught.value.strerror
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path) -> None:
+    """A null character in a path is an error of the configuration like any other."""
+    with pytest.raises(OSError, match="no name of a file"):
+        read_secret(tmp_path / "a\0b")
