@@ -45,6 +45,8 @@ def _files(config: Config) -> Iterator[Problem]:
                     why = "" if file.read(1) else f"{value} is empty"
             except OSError as error:
                 why = f"{value} cannot be read: {error.strerror}"
+            except ValueError:  # a null character in its name
+                why = f"{str(value)!r} is no name of a file"
             if why:
                 yield Problem(dotted(path), why)
 
