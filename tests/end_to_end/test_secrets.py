@@ -226,7 +226,7 @@ def _get(port: int, path: str) -> str:
 
 def _files(bridge: BridgeProcess) -> dict[str, str]:
     """What the bridge has written."""
-    written = [file for file in bridge.outbox.parent.iterdir() if file != bridge.config_file]
+    written = [file for file in bridge.outbox.parent.rglob("*") if file.is_file() and file != bridge.config_file]
     return {file.name: file.read_bytes().decode("latin-1") for file in written}
 
 
