@@ -3,7 +3,7 @@
 A create's success unparks them anyway, so this is for instances that somebody else makes. With a quota all parked calls
 together take at most a fiftieth of what it leaves to this process (its even line: without the reserve and the shares of
 others): some of them soon, by ``retry.PROBES``, and beyond those each the more seldom, the more are parked. Without one
-they ask about PER_SECOND times a second. Each asks for the last time when its own time is over, however many they are.
+they ask PER_SECOND times a second at most. Each asks for the last time when its own time is over.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ SOON = 0.008  # of the requests in any window
 # Of the requests at any time. While ever more are parked, those that were first are asked for a second time beside the
 # others' first: half as much again.
 SPREAD = 0.008
-PER_SECOND = 10.0
+# Without a quota. Also how soon an event is sent whose "not found" came back only after its create had been answered:
+# it is parked then, although its instance is there, and nothing else wakes it.
+PER_SECOND = 1000.0
 
 
 class Crowd(NamedTuple):
