@@ -3,13 +3,14 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 VENV := .venv
+DIST := dist
 BIN := $(VENV)/bin
-SERVICES := kafka or rabbitmq or workerd
+SERVICES := kafka or rabbitmq or workerd or chromium or containers
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-header --no-emit-index-url --no-emit-find-links pyproject.toml --extra all
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint format bench quota storm hostile lock clean
+.PHONY: help demo test test-fast lint format bench quota storm hostile dashboard footprint dist release-check lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -46,8 +47,34 @@ hostile: $(VENV)/.dev ## 100,000 messages that nobody should send, through broke
 	sh tests/services/install.sh $(BIN)/python
 	$(BIN)/python -m tests.hostile.storm $(ARGS)
 
+.PHONY: torture
+export PART MINUTES KILLS SEED SABOTAGE REPORT LOGS
+
+torture: $(VENV)/.dev ## Kills and faults on real brokers, and whether anything was lost; MINUTES= KILLS= SEED= SABOTAGE= PART=
+	sh tests/services/install.sh $(BIN)/python
+	$(BIN)/python -m tests.torture
+
 quota: $(VENV)/.dev ## Whether the quota is kept and used up: 15 minutes in under 2, figures of the emulator's journal
 	$(BIN)/python -m bench.quota $(ARGS)
+
+dashboard: $(VENV)/.dev ## Write helm/dashboards/workflow-bridge.json from the Python beside it
+	$(BIN)/python -m helm.dashboards.build
+
+footprint: $(VENV)/.dev ## What the image takes: size, start, processor and memory at three loads; as root
+	sh tests/services/install.sh $(BIN)/python
+	$(BIN)/python -m bench.footprint
+
+dist: $(VENV)/.dev ## The package and the chart, as a release has them
+	mkdir -p $(DIST)
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir $(DIST) .
+	$(BIN)/python -m tests.services.tools helm-4.1.4 package helm --destination $(DIST)
+
+release-check: $(VENV)/.dev ## All of a release that can be done here: versions, lint, chart, image, package
+	$(BIN)/python tests/release/versions.py
+	$(MAKE) lint
+	sh tests/services/install.sh $(BIN)/python
+	$(BIN)/python -m pytest tests/release tests/helm tests/image
+	$(MAKE) dist
 
 lock: $(VENV)/.dev ## Compute the locked requirements anew
 	$(BIN)/$(LOCK) --group build -o requirements.lock

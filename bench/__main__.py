@@ -12,9 +12,9 @@ import time
 import uuid
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench import backlog, http, latency
+from bench import backlog, http, latency, observed
 from bench.load import fill_queue, fill_topic
 from bench.paced import Traffic
 from bench.rules import measures
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument(
         "--scene",
         action="append",
-        choices=[*(scene.name for scene in SCENES), RULES, HTTP, latency.NAME, backlog.NAME],
+        choices=[*(scene.name for scene in SCENES), RULES, HTTP, latency.NAME, backlog.NAME, observed.NAME],
         help="only this one",
     )
     parser.add_argument("--messages", type=int, help="instead of each scene's own number")
@@ -61,6 +61,8 @@ def main() -> None:
         _play_latency(options.runs, as_json=options.json)
     if backlog.NAME in (options.scene or ()):
         _play_backlog(options)
+    if observed.NAME in (options.scene or ()):
+        _play_observed(options)
     chosen = [scene for scene in SCENES if not options.scene or scene.name in options.scene]
     if chosen and not options.json:
         print(f"{'scene':8} {'CPU µs/msg':>10} {'aim':>5} {'floor':>6} {'msg/s':>9} {'peak MiB':>8}  what")
@@ -117,6 +119,20 @@ def _play_backlog(options: argparse.Namespace) -> None:
                                   traffic=Traffic(150.0, 15.0)))  # fmt: skip
 
 
+def _play_observed(options: argparse.Namespace) -> None:
+    """The scene ``create`` with and without what observes it."""
+    scene = next(scene for scene in SCENES if scene.name == "create")
+    count, name = options.messages or scene.messages, f"bench-{uuid.uuid4().hex[:6]}"
+    with TemporaryDirectory(prefix="bench-") as folder, broker("kafka", Path(folder)) as address:
+        make_topic(address, name)
+        fill_topic(address, name, count)
+
+        def run(module: str, keep: str) -> float:
+            return _run(scene, address, name, count, [module], {"ledger": {"keep": keep}}).cpu_us
+
+        observed.show(observed.play(run, options.runs), as_json=options.json)
+
+
 def _play(scene: Scene, address: str, options: argparse.Namespace) -> None:
     count = options.messages or scene.messages
     name = f"bench-{scene.name}-{uuid.uuid4().hex[:6]}"
@@ -128,7 +144,8 @@ def _play(scene: Scene, address: str, options: argparse.Namespace) -> None:
         if scene.source == "rabbitmq":
             name = f"bench-{uuid.uuid4().hex[:6]}"
             asyncio.run(fill_queue(address, name, count))
-        results.append(_run(scene, address, name, count, options.profile))
+        profiler = ["cProfile", "-o", str(options.profile), "-m"] if options.profile else []
+        results.append(_run(scene, address, name, count, [*profiler, "bridge"]))
     if scene.source == "rabbitmq":
         name = f"bench-{uuid.uuid4().hex[:6]}"
         asyncio.run(fill_queue(address, name, count))
@@ -148,17 +165,18 @@ def _print(scene: Scene, result: Result, floor: float, *, as_json: bool) -> None
     )
 
 
-def _run(scene: Scene, address: str, name: str, count: int, profile: Path | None) -> Result:
+def _run(
+    scene: Scene, address: str, name: str, count: int, module: list[str], more: dict[str, Any] | None = None
+) -> Result:
     group = f"{name}-{uuid.uuid4().hex[:6]}"
     with TemporaryDirectory(prefix="bench-run-") as folder, stub() as stub_port:
         place = Place(Path(folder), address, name, stub_port, free_port())
-        settings = config(scene, place)
+        settings = config(scene, place) | (more or {})
         if scene.source == "kafka":
             settings["sources"]["in"]["group_id"] = group
         (place.folder / "bridge.json").write_text(json.dumps(settings))
         look = progress(scene, place, group)
-        profiler = ["-m", "cProfile", "-o", str(profile)] if profile else []
-        command = [sys.executable, *profiler, "-m", "bridge", "run", "--config", str(place.folder / "bridge.json")]
+        command = [sys.executable, "-m", *module, "run", "--config", str(place.folder / "bridge.json")]
         with (place.folder / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
         try:

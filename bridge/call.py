@@ -48,6 +48,7 @@ class Policy(NamedTuple):
     max_attempts: int = 0  # 0: no bound
     config: str = ""  # digest of the configuration whose rule it is; "" where nobody needs to know
     blocks_lane: bool = False  # a dead letter holds its lane until somebody has seen to it
+    redriven: int = 0  # how often an operator has sent the call again after it had died
 
     def encode(self) -> str:
         """The text that is stored; only what differs from the defaults, after the rule's name."""

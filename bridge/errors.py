@@ -13,6 +13,7 @@ Each class has one place that catches it and one action there:
     ├── RuleError            router: the rule does not decide on this message
     │   ├── MissingField     … its condition is false, counted
     │   └── RenderError      … the call is a dead letter
+    ├── OperationRefused     commands and the admin API: say why not; nothing was done
     ├── OutboxError          app: stop the process, nothing was acknowledged
     │   ├── OutboxLocked     commands: another process owns the file, exit 3
     │   └── OutboxDamaged    commands: the file was left as it is, exit 4
@@ -28,7 +29,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class BridgeError(Exception):
@@ -49,11 +50,19 @@ class Problem(NamedTuple):
 
 
 class ConfigError(BridgeError):
-    """The configuration cannot be used; ``problems`` lists everything that is wrong with it at once."""
+    """The configuration cannot be used; ``problems`` lists everything that is wrong with it at once.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    named: further files that it names, with a digest of each: it may be right when these are others.
+    """
+
+    def __init__(self, problems: Sequence[Problem], named: Mapping[str, str] | None = None) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
+        self.named = named or {}
+
+    def below(self, path: str) -> list[Problem]:
+        """The problems of a part of the configuration, as those of the whole; path: of the part."""
+        return [problem._replace(path=f"{path}.{problem.path}") for problem in self.problems]
 
 
 class NotAMessage(BridgeError):  # noqa: N818  it says what it is not
@@ -63,6 +72,11 @@ class NotAMessage(BridgeError):  # noqa: N818  it says what it is not
         super().__init__(message)
         self.path = tuple(path)
         self.message = message
+
+    @property
+    def placed(self) -> str:
+        """What is wrong, after the place where it is."""
+        return ": ".join(part for part in (".".join(map(str, self.path)), self.message) if part)
 
 
 class RecordMissing(BridgeError):  # noqa: N818  it says what happened
@@ -106,6 +120,10 @@ class RenderError(RuleError):
     def __init__(self, message: str, reason: str = "render_error") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class OperationRefused(BridgeError):  # noqa: N818  it says what happened
+    """What an operator asks for cannot be done; the text says why, and what to do."""
 
 
 class OutboxError(BridgeError):

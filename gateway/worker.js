@@ -72,9 +72,10 @@ export class Registry extends DurableObject {
       (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, created_on TEXT NOT NULL, params TEXT NOT NULL)`);
   }
 
+  // An id that is used again, its retention being past, belongs to the new instance.
   add(rows, createdOn) {
     for (const { id, params } of rows) {
-      this.sql.exec("INSERT OR IGNORE INTO instance (id, created_on, params) VALUES (?, ?, ?)", id, createdOn, params);
+      this.sql.exec("INSERT OR REPLACE INTO instance (id, created_on, params) VALUES (?, ?, ?)", id, createdOn, params);
     }
   }
 
@@ -186,6 +187,16 @@ function listQuery(query) {
   return { size, status, rows: { after, limit: size + 1, newestFirst: query.get("direction") !== "asc", from, to } };
 }
 
+// null: the engine does not keep it any more, or does not show it yet.
+async function statusOf(binding, id) {
+  try {
+    return (await (await binding.get(id)).status()).status;
+  } catch (error) {
+    if (/instance\.not_found/.test(error?.message)) return null;
+    throw error;
+  }
+}
+
 // A status is asked of the engine row by row, so `status` narrows the page, not the list.
 async function listInstances({ open, query }) {
   const { size, status: wanted, rows: bounds } = listQuery(query);
@@ -193,12 +204,12 @@ async function listInstances({ open, query }) {
   if (registry === null) refuse("noList");
   const { rows, total } = await registry.page(bounds);
   const page = rows.slice(0, size);
-  const statuses = await Promise.all(page.map(async ({ id }) => (await (await binding.get(id)).status()).status));
+  const statuses = await Promise.all(page.map(({ id }) => statusOf(binding, id)));
   const result = page
     .map(({ id, created_on: at }, place) => ({
       id, status: statuses[place], created_on: at, modified_on: at, started_on: at, ended_on: null, ...ids, trigger_source: "api",
     }))
-    .filter(({ status }) => wanted === null || status === wanted);
+    .filter(({ status }) => status !== null && (wanted === null || status === wanted));
   const more = rows.length > size && { cursor: String(page.at(-1).number) };
   return success(result, { count: result.length, per_page: size, total_count: total, ...more });
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from bridge.secrecy import redact
@@ -21,6 +23,7 @@ pytest_plugins = [
     "tests.services.kafka_cluster",
     "tests.services.rabbitmq",
     "tests.services.workerd",
+    "tests.services.containers",
 ]
 
 
@@ -29,3 +32,15 @@ def _no_secrets() -> Iterator[None]:
     """A secret of one test is a word like any other in the next one."""
     yield
     redact.clear()
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """What one test sets up of logging, as a command does that runs in its process, is not there for the next one."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge import intake
+from bridge.admission import EVERYTHING, HEAD_BYTES, Admission
 from bridge.caution.caution import Caution
 from bridge.caution.suspects import Part
 from bridge.decoding import Decoded, DecodingSettings, decoder
 from bridge.errors import SchemasUnavailable
-from bridge.intake import TURN_BYTES, TURN_MESSAGES, Current, Reader, Translation, portions
+from bridge.intake import TURN_BYTES, TURN_MESSAGES, Current, Reader, Translation, joined, portions
 from bridge.message import Message
 from bridge.metrics import Metrics
 from bridge.routing.router import Router, SourceInfo
@@ -32,7 +33,7 @@ RULE = {
     "when": 'body.type == "order"',
     "create": {"workflow": "w", "id": "o-${body.n}", "params": "${body}"},
 }
-SECONDS = 5.0
+SECONDS = 60.0  # far more than anything here takes
 NOW_MS = 1_000_000
 
 
@@ -62,12 +63,10 @@ class HeldOutbox:
         return self.receipts[-1]
 
 
-def translation(ignore_older_than_ms: int | None = None) -> Translation:
+def translation(admission: Admission = EVERYTHING) -> Translation:
     rules = [RuleSettings.model_validate(RULE)]
     router = Router(rules, vars={}, sources=[SourceInfo("orders")], targets=["main"])
-    return Translation(
-        decoder(DecodingSettings()), router, Metrics(), lambda: NOW_MS, lambda: 0.0, ignore_older_than_ms
-    )
+    return Translation(decoder(DecodingSettings()), router, Metrics(), lambda: NOW_MS, lambda: 0.0, admission)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -152,6 +151,25 @@ async def test_a_stop_while_the_outbox_has_no_room(bench: Bench) -> None:
     assert (bench.broker.committed, bench.outbox.intakes) == (0, [])
 
 
+async def test_a_pause_just_as_reading_begins() -> None:
+    """The source has been opened, and its reader has not had its first turn: it reads nothing, and can go on later."""
+    bench = Bench()
+    supervisor = Supervisor(bench.source, Current(translation()), bench.outbox, Caution("orders", None), lambda: 0.0)  # type: ignore[arg-type]  # as above
+    bench.produce(b'{"type":"order","n":1}')
+    running = asyncio.create_task(supervisor.run())
+    async with asyncio.timeout(SECONDS):
+        while supervisor._reader is None:
+            await asyncio.sleep(0)
+    supervisor.pause()
+    await until(lambda: not bench.source.connected)
+    assert bench.outbox.intakes == []
+    supervisor.resume()
+    await until(lambda: len(bench.outbox.intakes) == 1)
+    supervisor.stop()
+    bench.outbox.receipts[0].given.set()
+    await asyncio.wait_for(running, SECONDS)
+
+
 async def test_a_lost_source_is_opened_again_and_nothing_is_acknowledged_for_it() -> None:
     """The supervisor reopens the source; what was outstanding on the old connection comes again."""
     bench = Bench()
@@ -214,6 +232,37 @@ async def test_a_large_batch_is_translated_in_turns_with_the_rest_of_the_process
     await asyncio.wait_for(reading, SECONDS)
 
 
+@pytest.mark.parametrize("bound", ["STORED_CALLS", "STORED_BYTES"])
+async def test_a_batch_that_becomes_very_many_calls_is_stored_in_pieces(
+    monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    """Each with the position that it reaches, before what follows is looked into; all are acknowledged together."""
+    made = [b'{"type":"order","n":%d}' % n for n in range(3 * TURN_MESSAGES)]
+    size = len(b'{"instance_id":"o-100","params":' + made[100] + b"}")
+    monkeypatch.setattr(intake, bound, (TURN_MESSAGES + 1) * (1 if bound == "STORED_CALLS" else size))
+    bench = Bench(max_records=2_000)
+    await bench.source.open()
+    bench.produce(*made)
+    bench.outbox.room.clear()
+    reading = asyncio.create_task(bench.reader.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    received = bench.reader._current.translation.metrics.registry.get_sample_value
+    assert received("workflow_bridge_source_messages_received_total", {"source": "orders"}) == 2 * TURN_MESSAGES
+    bench.outbox.room.set()
+    await until(lambda: len(bench.outbox.intakes) == 2)
+    places = [(len(some.calls), [place.offset for place in some.positions.values()]) for some in bench.outbox.intakes]
+    assert places == [(2 * TURN_MESSAGES, [2 * TURN_MESSAGES - 1]), (TURN_MESSAGES, [3 * TURN_MESSAGES - 1])]
+    bench.outbox.receipts[1].given.set()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert bench.broker.committed == 0
+    bench.outbox.receipts[0].given.set()
+    await until(lambda: bench.broker.committed == 3 * TURN_MESSAGES)
+    bench.reader.stop()
+    await asyncio.wait_for(reading, SECONDS)
+
+
 @given(sizes=st.lists(st.integers(0, 3 * TURN_BYTES), max_size=12), small=st.integers(0, 3 * TURN_MESSAGES))
 def test_portions_are_the_batch_within_bounds(sizes: list[int], small: int) -> None:
     """Every message is in one portion, in order; only a single message is larger than a portion may be."""
@@ -232,12 +281,48 @@ async def test_old_messages_are_dropped_and_counted() -> None:
     bench = Bench()
     await bench.source.open()
     bench.produce(b'{"type":"order","n":1}')
-    young, old = translation(ignore_older_than_ms=NOW_MS), translation(ignore_older_than_ms=10)
+    young = translation(Admission(ignore_older_than_ms=NOW_MS))
+    old = translation(Admission(ignore_older_than_ms=10))
     batch = await bench.source.receive()  # its timestamp is its offset: 0
     assert len(young.translate("orders", batch).calls) == 1
     assert old.translate("orders", batch).calls == []
     sample = {"source": "orders", "reason": "too_old"}
     assert old.metrics.registry.get_sample_value("workflow_bridge_messages_dropped_total", sample) == 1
+
+
+async def test_a_message_that_is_too_large_stops_only_itself() -> None:
+    """It becomes a dead letter with the head of its body, and its size; the others are routed."""
+    small = [b'{"type":"order","n":%d}' % n for n in (1, 2)]
+    large = b'{"type":"order","n":3,"fill":"' + b"x" * HEAD_BYTES + b'"}'
+    just = b'{"type":"order","n":4,"fill":"' + b"x" * (len(large) - 33) + b'"}'
+    bench = Bench(max_records=10)
+    await bench.source.open()
+    bench.produce(small[0], large, just, small[1])
+    batch = await bench.source.receive()
+    translating = translation(Admission(max_message_bytes=len(large) - 1))
+    made = translating.translate("orders", batch)
+    assert [call.instance_id for _, call in made.calls] == ["o-1", "o-4", "o-2"]
+    assert [(letter.reason, letter.rule) for letter in made.dead] == [("too_large", "")]
+    message = made.dead[0].message
+    assert (message.body, message.id) == (large[:HEAD_BYTES], "memory/0/1")
+    assert message.attributes == {"partition": 0, "offset": 1, "body_bytes": len(large)}
+    assert made.positions == batch.positions
+    sample = {"reason": "too_large", "rule": ""}
+    assert translating.metrics.registry.get_sample_value("workflow_bridge_dead_letters_total", sample) == 1
+
+
+async def test_what_a_rule_drops_is_told_to_the_outbox() -> None:
+    """With its reason and the configuration, of every portion of a batch; what no rule matches is not."""
+    rules = [RuleSettings.model_validate({"name": "tests", "when": 'body.type == "test"', "drop": "a test"})]
+    router = Router(rules, vars={}, sources=[SourceInfo("orders")], targets=["main"])
+    dropping = translation()._replace(router=router, config="0123456789ab")
+    bench = Bench(max_records=10)
+    await bench.source.open()
+    bench.produce(b'{"type":"test"}', b'{"type":"order"}', b'{"type":"test"}')
+    batch = await bench.source.receive()
+    intake = joined([dropping.translate("orders", batch)] * 2)
+    told = [(drop.message.body, drop.reason, drop.config) for drop in intake.dropped]
+    assert told == [(b'{"type":"test"}', "a test", "0123456789ab")] * 4
 
 
 class WaitingDecoder:
@@ -293,8 +378,37 @@ async def test_a_source_waits_for_its_schema_registry(bench: Bench, monkeypatch:
     await asyncio.wait_for(reading, SECONDS)
 
 
-async def test_a_stop_ends_the_wait_for_a_registry_at_once() -> None:
+async def test_partitions_that_go_while_their_messages_wait_are_not_stored(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has them now is given the messages; nothing is acknowledged, and the wait ends when all are gone."""
+    monkeypatch.setattr(intake, "FIRST_WAIT_SECONDS", 0.001)
+    missing = WaitingDecoder()
+    bench.reader._current.translation = bench.reader._current.translation._replace(decoder=missing)
+    bench.produce(b'{"type":"order","n":1}', b'{"type":"order","n":2}')
+    assigned = [f"{bench.broker.topic}/0"]
+    monkeypatch.setattr(MemorySource, "assigned", property(lambda _: assigned))
+    reading = asyncio.create_task(bench.reader.run())
+    await until(lambda: missing.tries == 2)
+    assigned.clear()
+    await until(lambda: len(bench.outbox.intakes) == 1)
+    assert not missing.up.is_set()
+    assert bench.outbox.intakes[0][1:4] == ((), (), {})
+    assigned.append(f"{bench.broker.topic}/0")
+    bench.produce(b'{"type":"order","n":3}')
+    await until(lambda: missing.tries > 2)
+    missing.up.set()
+    await until(lambda: len(bench.outbox.intakes) == 2)
+    assert [call.instance_id for _, call in bench.outbox.intakes[1].calls] == ["o-3"]
+    bench.reader.stop()
+    for receipt in bench.outbox.receipts:
+        receipt.given.set()
+    await asyncio.wait_for(reading, SECONDS)
+
+
+async def test_a_stop_ends_the_wait_for_a_registry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The batch stays with the broker, and the decoder is closed."""
+    monkeypatch.setattr(intake, "FIRST_WAIT_SECONDS", 3_600.0)
     bench, missing = Bench(), WaitingDecoder()
     made = translation()._replace(decoder=missing)
     supervisor = Supervisor(bench.source, Current(made), bench.outbox, Caution("orders", None), lambda: 0.0)  # type: ignore[arg-type]  # as above
@@ -302,7 +416,7 @@ async def test_a_stop_ends_the_wait_for_a_registry_at_once() -> None:
     bench.produce(b'{"type":"order","n":1}')
     await until(lambda: missing.tries == 1)
     supervisor.stop()
-    await asyncio.wait_for(running, intake.FIRST_WAIT_SECONDS / 4)
+    await asyncio.wait_for(running, SECONDS)
     assert (bench.broker.committed, bench.outbox.intakes, missing.closed) == (0, [], True)
     assert waiting(supervisor.current) == (0, 1)
 

@@ -6,7 +6,6 @@ import logging
 import os
 import pty
 import warnings
-from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -15,25 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.logs import Format, Forward, Level, Lines, configure
-from bridge.secrecy import MASK, Redactor, redact
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from bridge.secrecy import MASK, Redactor
 
 TOKEN = 'tok"en/ü\\+4711'  # noqa: S105  a made-up secret with everything that is spelled differently somewhere
 
 
 @pytest.fixture
-def stream() -> Iterator[io.BytesIO]:
-    """Configured logging is put back afterwards."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield io.BytesIO()
-    structlog.reset_defaults()
-    redact.clear()
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(capture=False)
+def stream() -> io.BytesIO:
+    """What logging is configured to write to."""
+    return io.BytesIO()
 
 
 def lines(stream: io.BytesIO) -> list[dict[str, object]]:

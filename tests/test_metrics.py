@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from bridge.metrics import OUTCOMES, PREFIX, RELOADS, SOURCE_COUNTERS, TABLE, Behind, Metrics, Reading
+from bridge.metrics import OUTCOMES, PREFIX, RELOADS, SOURCE_COUNTERS, TABLE, Behind, FileReading, Metrics, Reading
 from bridge.metrics.watch import OTHERS, PARTITIONS
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ def everything(metrics: Metrics) -> None:
     metrics.shadowed("orders", 3, 1, {("created", "create", "workflow"): 1})
     metrics.shadow_failed("orders")
     metrics.dead_lettered({("created", "render_error"): 1})
+    metrics.dead_letter_capacity(1_000)
+    metrics.dead_letters_seen_to("copied", 1)
+    metrics.dead_letters_seen_to("expired", 1)
     metrics.connected("orders", up=True)
     metrics.reconnected("orders")
     metrics.rebuilt("orders")
@@ -48,14 +51,19 @@ def everything(metrics: Metrics) -> None:
     metrics.unacknowledged("orders", 3)
     metrics.delivered({("created", "create", "delivered"): 2})
     metrics.called("create", "ok", 0.2)
-    metrics.batch(2)
+    metrics.batch(2, 2)
     metrics.throttled([("main", "budget")], 0.5)
     metrics.creations_refused("main", "fulfil-order")
     metrics.end_to_end("create", [0.1, 0.2])
-    metrics.watch_outbox(lambda: (4, 7, 6, 7_500, 2, 8_500, 1))
-    metrics.watch_quota("main", lambda: (1200.0, 900.0, 30.0))
-    metrics.watch_pauses(lambda: [("main", "fulfil-order", "workflow_missing")])
-    metrics.watch_source("orders", lambda: READING)
+    metrics.watch.outbox(lambda: (4, 7, 6, 7_500, 2, 8_500, 1))
+    metrics.watch.quota("main", lambda: (1200.0, 900.0, 30.0))
+    metrics.watch.pauses(lambda: [("main", "fulfil-order", "", "workflow_missing")])
+    metrics.watch.useful(lambda: 1.5)
+    metrics.errored({"created": 2})
+    metrics.watch.outbox_file(lambda: FileReading(10, 20, 1, {"orders": 2}))
+    metrics.outbox_wrote(0.01)
+    metrics.watch.operators(lambda: [("rule", "created")])
+    metrics.watch.source("orders", lambda: READING)
     metrics.translated("orders", 0.01)
     metrics.held_up("orders", on=True)
     metrics.retried({("create", "timeout"): 1})
@@ -108,6 +116,21 @@ def test_what_is_reported_is_what_is_scraped(metrics: Metrics) -> None:
     assert value(metrics, "batch_size_calls_sum") == 2
 
 
+def test_a_histogram_has_the_last_example_of_each_bucket(metrics: Metrics) -> None:
+    """In OpenMetrics alone, beside the bucket that counts it; what is counted is not changed by it."""
+    metrics.end_to_end("event", [0.003, 0.004, 2.0])
+    for value_, trace in ((0.003, "a"), (0.004, "b"), (2.0, "c")):
+        metrics.exemplify("end_to_end_duration_seconds", value_, {"trace_id": trace}, 1_700_000_000.5, "event")
+    text = generate_openmetrics(metrics.registry).decode()  # type: ignore[no-untyped-call]
+    bucket = PREFIX + 'end_to_end_duration_seconds_bucket{le="%s",operation="event"}'
+    assert [line for line in text.splitlines() if " # {" in line] == [
+        bucket % "0.005" + ' 2.0 # {trace_id="b"} 0.004 1700000000.5',
+        bucket % "2.5" + ' 3.0 # {trace_id="c"} 2.0 1700000000.5',
+    ]
+    assert "trace_id" not in generate_latest(metrics.registry).decode()
+    assert value(metrics, "end_to_end_duration_seconds_count", operation="event") == 3
+
+
 def test_known_series_start_at_zero(metrics: Metrics) -> None:
     """Before the first message a rate over any known series is 0, not absent."""
     metrics.declare(["orders"], [("created", "create"), ("ignored", "")])
@@ -133,7 +156,7 @@ def test_declaring_again_keeps_the_counts(metrics: Metrics) -> None:
 
 def test_an_empty_outbox_has_no_oldest_entry(metrics: Metrics) -> None:
     """The age computed from the oldest timestamp is absent, not fifty years, when nothing waits."""
-    metrics.watch_outbox(lambda: (0, 0, 0, 0))
+    metrics.watch.outbox(lambda: (0, 0, 0, 0))
     assert value(metrics, "outbox_oldest_timestamp_seconds") is None
     assert value(metrics, "outbox_entries", state="ready") == 0
 
@@ -141,7 +164,7 @@ def test_an_empty_outbox_has_no_oldest_entry(metrics: Metrics) -> None:
 def test_watched_numbers_are_read_at_the_scrape(metrics: Metrics) -> None:
     """A watched number is current without anybody keeping it so."""
     behind = {"shop/0": Behind(1, 0.5)}
-    metrics.watch_source("orders", lambda: Reading(1, behind, {"commits": 3}))
+    metrics.watch.source("orders", lambda: Reading(1, behind, {"commits": 3}))
     behind["shop/0"] = Behind(42, 7.5)
     where = {"source": "orders", "partition": "shop/0"}
     assert value(metrics, "source_lag_messages", **where) == 42
@@ -153,7 +176,7 @@ def test_watched_numbers_are_read_at_the_scrape(metrics: Metrics) -> None:
 def test_a_topic_of_many_partitions_does_not_make_many_series(metrics: Metrics) -> None:
     """Those that are furthest behind are named; the rest is one sum, so that the total is right."""
     behind = {f"shop/{number}": Behind(number, float(number)) for number in range(PARTITIONS + 50)}
-    metrics.watch_source("orders", lambda: Reading(len(behind), behind, {}))
+    metrics.watch.source("orders", lambda: Reading(len(behind), behind, {}))
     assert value(metrics, "source_lag_messages", source="orders", partition="shop/149") == 149
     assert value(metrics, "source_lag_messages", source="orders", partition="shop/49") is None
     assert value(metrics, "source_lag_messages", source="orders", partition=OTHERS) == sum(range(50))
@@ -163,7 +186,7 @@ def test_a_topic_of_many_partitions_does_not_make_many_series(metrics: Metrics) 
 def test_a_source_cannot_count_what_the_table_does_not_know(metrics: Metrics) -> None:
     """An unknown number is refused when the source is registered, not at three in the morning by a scrape."""
     with pytest.raises(ValueError, match=r"source orders counts comits; known: .*commits"):
-        metrics.watch_source("orders", lambda: Reading(1, {}, {"comits": 1}))
+        metrics.watch.source("orders", lambda: Reading(1, {}, {"comits": 1}))
 
 
 def test_one_configuration_is_current(metrics: Metrics) -> None:
@@ -192,7 +215,7 @@ def test_a_source_that_is_gone_reports_no_state(metrics: Metrics) -> None:
     """Its gauges go; what it has counted stays, since a counter that vanishes looks like a restart."""
     metrics.declare(["orders"])
     metrics.received("orders", 3, 900)
-    metrics.watch_source("orders", lambda: Reading(2, {}, {}))
+    metrics.watch.source("orders", lambda: Reading(2, {}, {}))
     metrics.forget_source("orders")
     assert value(metrics, "source_connected", source="orders") is None
     assert value(metrics, "source_partitions", source="orders") is None
@@ -229,3 +252,19 @@ def test_a_bulk_observation_equals_its_single_ones(batches: Sequence[Sequence[fl
     assert value(metrics, "end_to_end_duration_seconds_bucket", operation="create", le="+Inf") == len(values)
     total = value(metrics, "end_to_end_duration_seconds_sum", operation="create")
     assert total == pytest.approx(sum(values))
+
+
+def test_values_are_what_a_scrape_would_see(metrics: Metrics) -> None:
+    """They are read past the library's own way, for the page that looks every second."""
+    everything(metrics)
+    rows = [row for row in TABLE if row.labels and row.type != "histogram"]
+    names = {row.name.removeprefix(PREFIX) for row in rows} & {*metrics._counters, *metrics._gauges}
+    assert len(names) > 20
+    for row in rows:
+        name = row.name.removeprefix(PREFIX)
+        if name in names:
+            seen = metrics.values(name)
+            assert seen == {
+                labels: value(metrics, name, **dict(zip(row.labels, labels, strict=True))) for labels in seen
+            }, name
+            assert seen, name

@@ -99,6 +99,14 @@ def parts(suspects: Suspects, messages: Sequence[Message], positions: Mapping[st
             yield Part(piece, _positions(piece) if positions else {}, alone=alone, kills=kills)
 
 
+def piece_of(part: Part, first: int, end: int) -> Part:
+    """The messages from one place to before another, with the positions of the last of them in each partition."""
+    if first == 0 and end == len(part.messages):
+        return part
+    messages = part.messages[first:end]
+    return part._replace(messages=messages, positions=_positions(messages) if part.positions else {})
+
+
 def passed(suspects: Suspects, messages: Sequence[Message], positions: Mapping[str, Position]) -> Suspects:
     """These have got through: nobody has to die of them any more."""
     reached = {partition: position.offset for partition, position in positions.items()}

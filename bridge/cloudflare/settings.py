@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -76,7 +76,7 @@ class TargetSettings(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _encrypted(cls, value: str) -> str:
-        parts = urlsplit(value)
+        parts = _parts(value)
         if parts.query or parts.fragment or parts.username is not None or not parts.hostname:
             raise ValueError("must be a plain URL: scheme, host, optional port and path")
         if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
@@ -87,7 +87,7 @@ class TargetSettings(BaseModel):
     @classmethod
     def _proxy_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
-            parts = urlsplit(value.get_secret_value())
+            parts = _parts(value.get_secret_value())
             if parts.scheme not in {"http", "https"} or not parts.hostname:
                 raise ValueError("must be a URL that begins with http:// or https://")
         return value
@@ -97,3 +97,12 @@ class TargetSettings(BaseModel):
         if (self.api_token is None) == (self.api_token_file is None):
             raise ValueError("give api_token_file, or api_token (by the environment); exactly one of them")
         return self
+
+
+def _parts(url: str) -> SplitResult:
+    """Raises ValueError, which does not show the URL; ``urlsplit`` leaves some of that to whoever sends something."""
+    if not url.isprintable() or " " in url:
+        raise ValueError("must be a URL, without white space or line breaks in it or around it")
+    parts = urlsplit(url)
+    _ = parts.port  # raises what is wrong with it
+    return parts

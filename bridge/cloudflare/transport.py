@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -15,7 +16,7 @@ from pyreqwest.exceptions import (
 )
 from pyreqwest.proxy import ProxyBuilder
 
-from bridge.errors import ApiUnknown
+from bridge.errors import ApiUnknown, ConfigError, Problem
 from bridge.secrecy import redact
 
 if TYPE_CHECKING:
@@ -58,12 +59,27 @@ class Transport(Protocol):
 
 
 def open_transport(settings: TargetSettings) -> Transport:
-    """The transport that the settings ask for. Raises OSError when ``ca_file`` cannot be read, ValueError when bad."""
-    if settings.http == "httpx":
-        from bridge.cloudflare.httpx_transport import HttpxTransport  # noqa: PLC0415  10 MB that few processes need
+    """The transport that the settings ask for. Raises ConfigError where ``ca_file`` cannot be used."""
+    check_authorities(settings)
+    try:
+        if settings.http == "httpx":
+            from bridge.cloudflare.httpx_transport import HttpxTransport  # noqa: PLC0415  10 MB that few processes need
 
-        return HttpxTransport.from_settings(settings)
-    return FastTransport(settings)
+            return HttpxTransport.from_settings(settings)
+        return FastTransport(settings)
+    except (OSError, ValueError) as error:  # it has changed since it was checked
+        raise ConfigError([Problem("ca_file", f"{settings.ca_file} cannot be used: {error}")]) from None
+
+
+def check_authorities(settings: TargetSettings) -> None:
+    """Raises ConfigError where ``ca_file`` holds no certificates; the fast client would take it for an empty list."""
+    if settings.ca_file is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(settings.ca_file)
+    except OSError as error:
+        what = f"{settings.ca_file} holds no certificates that can be used: {error.strerror or error}"
+        raise ConfigError([Problem("ca_file", what)]) from None
 
 
 class FastTransport:

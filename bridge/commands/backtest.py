@@ -14,19 +14,22 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from bridge.admission import TOO_OLD
 from bridge.app import now_ms
-from bridge.commands.files import ConfigFile, refuse
+from bridge.commands.files import ConfigFile, refuse, said
 from bridge.config import read_config
 from bridge.errors import ConfigError, SchemasUnavailable
+from bridge.recorded import epoch_ms
 from bridge.rehearsal.backtest import Backtest, outcome_data
 from bridge.rehearsal.inputs import lines
 from bridge.rehearsal.stage import Stage
 from bridge.rehearsal.words import call_lines, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from bridge.rehearsal.backtest import Forecast, Outcome
+    from bridge.rehearsal.inputs import Line
     from bridge.routing.comparison import Change, Difference
 
 DIFFERENT = 1  # the exit code
@@ -37,12 +40,15 @@ Recorded = Annotated[
 ]
 
 
-def backtest(
+def backtest(  # noqa: PLR0913  the options of a command
     recorded: Recorded,
     *,
     config: ConfigFile,
     against: Annotated[Path | None, typer.Option(help="The configuration to compare with.")] = None,
     source: Annotated[str, typer.Option("--source", help="The source of messages that name none.")] = "",
+    arrival: Annotated[
+        str, typer.Option(help="When all of them arrive, such as 2026-03-01T12:00:00Z; now, unless said otherwise.")
+    ] = "",
     show: Annotated[int, typer.Option(min=0, max=10_000, help="Show so many messages that fare otherwise.")] = 5,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -51,16 +57,19 @@ def backtest(
     Nothing is sent. Exit 0: nothing changes, or there is nothing to compare with; 1: something changes; 2: a
     configuration or the file cannot be used.
     """
+    arrival_ms = epoch_ms(arrival) if arrival else now_ms()
+    if arrival_ms is None:
+        refuse(f"--arrival is a time such as 2026-03-01T12:00:00Z; not {arrival!r}", as_json=json)
     try:
         old = None if against is None else Stage(read_config(against, os.environ, here=False).config)
         new = Stage(read_config(config, os.environ, here=False).config)
         test = Backtest(new, old, str(recorded), source=source, samples=show)
         with _opened(recorded) as stream, _bar(recorded) as progress:
-            asyncio.run(_run(test, stream, str(recorded), progress))
+            asyncio.run(_run(test, lines(stream, str(recorded)), arrival_ms, progress))
     except ConfigError as error:
         refuse(*error.problems, as_json=json)
     except (SchemasUnavailable, OSError) as error:
-        refuse(str(error), as_json=json)
+        refuse(said(error), as_json=json)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
     if json:
@@ -71,9 +80,9 @@ def backtest(
     raise typer.Exit(DIFFERENT if test.outcome.comparison.differing else 0)
 
 
-async def _run(test: Backtest, stream: BinaryIO, file: str, progress: Callable[[int], None]) -> None:
+async def _run(test: Backtest, read: Iterable[Line], arrival_ms: int, progress: Callable[[int], None]) -> None:
     try:
-        await test.run(lines(stream, file), now_ms(), progress)
+        await test.run(read, arrival_ms, progress)
     finally:
         await test.close()
 
@@ -124,7 +133,8 @@ def _forecast(forecast: Forecast) -> Iterator[str]:
     for (rule, reason), count in forecast.dead.most_common():
         yield f"  {count:>9,}  dead letters, {reason}" + (f"  by {rule}" if rule else "")
     for reason, count in forecast.dropped.most_common():
-        yield f"  {count:>9,}  dropped: {reason}"
+        told = "ignored: too old on arrival (--arrival)" if reason == TOO_OLD else f"dropped: {reason}"
+        yield f"  {count:>9,}  {told}"
     if forecast.unmatched:
         yield f"  {forecast.unmatched:>9,}  matched by no rule"
 

@@ -17,6 +17,7 @@ from bridge.errors import BridgeError
 if TYPE_CHECKING:
     from bridge.demo.summary import Summary
 
+CANNOT_RUN = 2  # the exit code
 LABELS = {
     "messages": "messages produced",
     "instances": "instances created",
@@ -37,13 +38,16 @@ def demo(
     ] = 4_000,
     json: Annotated[bool, typer.Option("--json", help="End with one JSON object instead of a table.")] = False,
 ) -> None:
-    """Send orders and payments through a broker, a bridge and the emulator. Exit 1: something was lost or doubled."""
+    """Send orders and payments through a broker, a bridge and the emulator.
+
+    Exit 0: all arrived, once; 1: something was lost or doubled; 2: it cannot run.
+    """
     console = Console(stderr=True)
     try:
         summary = _run(messages, console)
     except BridgeError as error:
-        console.print(f"[red]{error}[/red]")
-        raise typer.Exit(1) from None
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(CANNOT_RUN) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     if json:

@@ -12,6 +12,7 @@ import uvloop
 from pydantic import ValidationError
 
 from bridge.addresses import is_loopback
+from bridge.commands.files import said
 from bridge.document import load
 from bridge.emulator.quota import CreationSettings, QuotaSettings
 from bridge.emulator.server import Emulator
@@ -115,7 +116,10 @@ def _read(parse: Callable[[str], Any], text: str) -> Any:  # noqa: ANN401  what 
 
 
 def _text(error: ValidationError) -> str:
-    problems = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors(include_input=False))
+    problems = (
+        (".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, "))
+        for problem in error.errors(include_input=False)
+    )
     return "; ".join(f"{place}: {message}" for place, message in problems)
 
 
@@ -144,13 +148,20 @@ async def _serve(settings: EmulatorSettings) -> None:
     except StateUnusable as error:
         raise typer.BadParameter(str(error)) from None
     except OSError as error:
-        raise typer.BadParameter(f"cannot start: {error.strerror}") from None
+        raise typer.BadParameter(f"cannot start: {_why(error, settings)}") from None
     try:
         typer.echo(f"base_url: {running.base_url}")
         typer.echo(f"account_id: {running.account_id}")
         if running.token == EXAMPLE_TOKEN:
             typer.echo(f"api_token: {EXAMPLE_TOKEN}")
-        typer.echo(f"serving: {running.journal.total} requests of earlier lives")
+        earlier = "" if settings.state_dir is None else f"; {running.journal.total} requests of earlier lives"
+        typer.echo(f"serving: until Ctrl-C or SIGTERM{earlier}")
         await stopped.wait()
     finally:
         await running.__aexit__()
+
+
+def _why(error: OSError, settings: EmulatorSettings) -> str:
+    if error.filename is not None:
+        return said(error)
+    return f"{settings.host}:{settings.port}: {error.strerror}; --port names another one, 0 is any that is free"

@@ -12,7 +12,7 @@ import orjson
 import typer
 
 from bridge.app import now_ms
-from bridge.commands.files import ConfigFile, refuse
+from bridge.commands.files import ConfigFile, refuse, said
 from bridge.config import read_config
 from bridge.errors import ConfigError, RecordMissing, SchemasUnavailable, SourceLost
 from bridge.rehearsal.explanation import explain as explained
@@ -58,7 +58,7 @@ def explain(  # noqa: PLR0913  the options of a command
     except ConfigError as error:
         refuse(*error.problems, as_json=json)
     except (RecordMissing, SchemasUnavailable, SourceLost, OSError) as error:
-        refuse(str(error), as_json=json)
+        refuse(said(error), as_json=json)
     if json:
         print(orjson.dumps(explanation_data(explanation)).decode())
     else:

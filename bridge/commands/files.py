@@ -18,6 +18,13 @@ ConfigFile = Annotated[
 ]
 
 
+def said(error: Exception) -> str:
+    """An error of the system as a person says it: the file's name and what is wrong with it, no number."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 def refuse(*problems: Problem | str, as_json: bool = False) -> NoReturn:
     """Say what is wrong, and leave.
 

@@ -14,16 +14,16 @@ from rich.text import Text
 from bridge.inspection.inspecting import inspect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bridge.config import Config
-    from bridge.inspection.inspecting import Inspection
+    from bridge.inspection.inspecting import Inspection, Subject
 
 CLIENTS = ("aiokafka", "aiormq")  # they log what is in the answers already
 
 
-def ask(config: Config, timeout_seconds: float) -> Inspection:
-    """Ask everything outside that the configuration names."""
+def ask(config: Config, timeout_seconds: float, more: Sequence[Subject] = ()) -> Inspection:
+    """Ask everything outside that the configuration names, and ``more`` before it."""
     console = Console(stderr=True)
     columns = (TextColumn("asking brokers and APIs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
@@ -33,7 +33,7 @@ def ask(config: Config, timeout_seconds: float) -> Inspection:
         def progress(done: int, total: int) -> None:
             bars.update(task, completed=done, total=total)
 
-        return asyncio.run(inspect(config, timeout_seconds, progress))
+        return asyncio.run(inspect(config, timeout_seconds, progress, more))
 
 
 @contextmanager
@@ -65,5 +65,6 @@ def show_online(asked: Inspection) -> None:
         if finding.advice:
             console.print(Text(f"         {finding.advice}"), soft_wrap=True)
     bad = sum(not answer.finding.good for answer in asked.answers)
-    summary = f"{bad} of {len(asked.answers)} answers are not good" if bad else "everything is there"
-    console.print(Text(f"{summary}; {asked.requests} requests to the API"), soft_wrap=True)
+    told = f"{bad} of {len(asked.answers)} answers {'is' if bad == 1 else 'are'} not good"
+    requests = f"{asked.requests} request{'s' * (asked.requests != 1)} to the API"
+    console.print(Text(f"{told if bad else 'everything is there'}; {requests}"), soft_wrap=True)

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bridge.commands.files import ConfigFile, refuse
+from bridge.commands.files import ConfigFile, refuse, said
 from bridge.config import read_config
 from bridge.errors import ConfigError, SourceLost
 from bridge.recorded import epoch_ms
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 NONE, INTERRUPTED = 1, 130  # exit codes
 PLACES = ("earliest", "latest", "committed")
+AGAIN_SECONDS = 7.0  # a reader that closes in order takes less
 QUEUE = (
     "the messages go back to their queue when this ends, marked as redelivered; until then nobody else gets them. "
     "A quorum queue counts the delivery, and buries a message after its x-delivery-limit (20 from RabbitMQ 4.0 on)."
@@ -59,12 +60,14 @@ def record(
     except ConfigError as error:
         refuse(*error.problems)
     except (SourceLost, OSError) as error:
-        refuse(str(error))
+        refuse(said(error))
     except KeyboardInterrupt:
         typer.echo(f"interrupted; {recording.taken} messages are written", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if recording.taken < count:
         typer.echo(f"{recording.taken} of {count} messages came within {timeout:g} s", err=True)
+    elif output is not None:
+        typer.echo(f"{recording.taken} message{'s' * (recording.taken != 1)} in {output}", err=True)
     raise typer.Exit(0 if recording.taken else NONE)
 
 
@@ -78,8 +81,9 @@ async def _run(recording: Recording, at: str | int, sink: BinaryIO, limits: tupl
         try:
             await asyncio.wait([running], timeout=seconds)
         finally:
-            running.cancel()
-            await asyncio.wait([running])
+            while not running.done():  # a client that is just losing its connection may take the first for its loss
+                running.cancel()
+                await asyncio.wait([running], timeout=AGAIN_SECONDS)
         if not running.cancelled():
             running.result()
 

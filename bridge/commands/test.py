@@ -45,7 +45,8 @@ def run_tests(
     """
     try:
         loaded = read_config(config, os.environ, here=False)
-        cases = [placed for placed in gather(loaded, files or ()) if only in placed.case.name]
+        every = gather(loaded, files or ())
+        cases = [placed for placed in every if only in placed.case.name]
         results = asyncio.run(_run(Stage(loaded.config), cases))
     except ConfigError as error:
         refuse(*error.problems, as_json=json)
@@ -60,6 +61,8 @@ def run_tests(
         print(orjson.dumps(_data(results), default=str).decode())
     else:
         _show(results)
+        if not results:
+            print(_none(len(every), only))
     raise typer.Exit(0 if results and all(result.passed for result in results) else FAILED)
 
 
@@ -96,10 +99,14 @@ def _show(results: Sequence[Result]) -> None:
         for difference in result.differences:
             for line in difference_lines(difference):
                 print(safe(f"    {line}"))
-        for detail in result.rejected:
-            print(safe(f"    dead letter: {detail}"))
-    if not results:
-        print("there are no tests; write some under tests: or in NAME.test.yaml beside NAME.yaml")
-    else:
+        for reason in result.reasons:
+            print(safe(f"    {reason}"))
+    if results:
         print(f"{len(results) - len(failed)} passed, {len(failed)} failed (- is what was expected, + what came out)"
               if failed else f"{len(results)} passed")  # fmt: skip
+
+
+def _none(every: int, only: str) -> str:
+    if every:
+        return f"none of {every} tests has {only!r} in its name"
+    return "there are no tests; write some under tests: or in NAME.test.yaml beside NAME.yaml"

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bridge.admin.settings import SHORTEST_TOKEN
 from bridge.call import IfExists, IfMissing
 from bridge.cloudflare.token import Token
-from bridge.config.secrets import settings_of
+from bridge.cloudflare.transport import check_authorities
+from bridge.config.model import DeadLettersSettings
+from bridge.config.packages import missing_packages
+from bridge.config.values import settings_of
 from bridge.decoding import decoder
 from bridge.document import dotted
 from bridge.errors import ConfigError, Problem
 from bridge.outbox.settings import MemorySettings, SqliteSettings
+from bridge.secrecy import read_secret
+from bridge.sources.rabbitmq_settings import check_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,11 +36,20 @@ TOO_LONG = "with the memory outbox a message of RabbitMQ can be held for at most
 def cross_checks(config: Config, *, here: bool = True) -> list[Problem]:
     """Everything that no single part can see. here: False leaves out what this machine has, and what is secret."""
     if not here:
-        return list(_holds(config))
+        return [*_holds(config), *_watched(config)]
     files = list(_files(config))
     unreadable = {problem.path for problem in files}
     decoders = (problem for problem in _decoders(config) if problem.path not in unreadable)
-    return [*files, *_tokens(config, unreadable), *decoders, *_outbox(config), *_holds(config)]
+    secrets = [*_targets(config, unreadable), *_addresses(config, unreadable), *_admin_tokens(config, unreadable)]
+    return [
+        *files,
+        *secrets,
+        *decoders,
+        *missing_packages(config),
+        *_outbox(config),
+        *_holds(config),
+        *_watched(config),
+    ]
 
 
 def _files(config: Config) -> Iterator[Problem]:
@@ -51,13 +67,35 @@ def _files(config: Config) -> Iterator[Problem]:
                 yield Problem(dotted(path), why)
 
 
-def _tokens(config: Config, unreadable: set[str]) -> Iterator[Problem]:
+def _targets(config: Config, unreadable: set[str]) -> Iterator[Problem]:
+    """Tokens, and certificate authorities."""
+    checks = {"api_token_file": Token, "ca_file": check_authorities}
     for name, target in config.targets.items():
-        try:
-            if f"targets.{name}.api_token_file" not in unreadable:
-                Token(target)
-        except ConfigError as error:
-            yield from (problem._replace(path=f"targets.{name}.{problem.path}") for problem in error.problems)
+        for setting, check in checks.items():
+            try:
+                if f"targets.{name}.{setting}" not in unreadable:
+                    check(target)
+            except ConfigError as error:
+                yield from error.below(f"targets.{name}")
+
+
+def _addresses(config: Config, unreadable: set[str]) -> Iterator[Problem]:
+    for path, value in settings_of(config):
+        if isinstance(value, Path) and path[-1] == "url_file" and dotted(path) not in unreadable:
+            try:
+                check_address(read_secret(value))
+            except (OSError, ValueError) as error:
+                yield Problem(dotted(path), f"{value}: {getattr(error, 'strerror', None) or error}")
+
+
+def _admin_tokens(config: Config, unreadable: set[str]) -> Iterator[Problem]:
+    """What the listener would not take, when somebody shows it."""
+    for name in ("read_token_file", "operator_token_file"):
+        file = getattr(config.admin, name)
+        if file is not None and f"admin.{name}" not in unreadable:
+            with contextlib.suppress(OSError):
+                if len(read_secret(file)) < SHORTEST_TOKEN:
+                    yield Problem(f"admin.{name}", f"{file} holds fewer than {SHORTEST_TOKEN} characters")
 
 
 def _decoders(config: Config) -> Iterator[Problem]:
@@ -66,19 +104,21 @@ def _decoders(config: Config) -> Iterator[Problem]:
         try:
             decoder(source)
         except ConfigError as error:
-            yield from (problem._replace(path=f"sources.{name}.{problem.path}") for problem in error.problems)
+            yield from error.below(f"sources.{name}")
 
 
 def _outbox(config: Config) -> Iterator[Problem]:
     if isinstance(config.outbox, SqliteSettings):
         if why := _unusable(config.outbox.path):
             yield Problem("outbox.path", why)
-        if config.dead_letters is not None:
-            yield Problem("dead_letters", "is for the memory outbox; sqlite keeps dead letters in its own file")
+        if config.dead_letters == "discard":
+            yield Problem("dead_letters", "discard is for the memory outbox; sqlite keeps dead letters in its own file")
         return
     if config.dead_letters is None:
         fix = "say where they go (to: …), or write dead_letters: discard"
         yield Problem("dead_letters", f"the memory outbox has nowhere to keep dead letters: {fix}")
+    elif isinstance(config.dead_letters, DeadLettersSettings):
+        yield from _elsewhere(config.dead_letters)
     if not config.dispatch.enabled:
         yield Problem("dispatch.enabled", "without dispatch the memory outbox would only fill up")
     for number, rule in enumerate(config.rules):
@@ -88,6 +128,27 @@ def _outbox(config: Config) -> Iterator[Problem]:
         if rule.create is not None and rule.create.if_exists is IfExists.NEW:
             why = "the memory outbox cannot remember which instance of an id is the newest; use outbox: {type: sqlite}"
             yield Problem(f"rules[{number}].create.if_exists", why)
+
+
+def _watched(config: Config) -> Iterator[Problem]:
+    """The ledger tells which rule has made an instance."""
+    for number, rule in enumerate(config.rules):
+        if rule.watch is None:
+            continue
+        keep = config.ledger.keep
+        if isinstance(config.outbox, MemorySettings) or keep is None:
+            yield Problem(f"rules[{number}].watch", "needs the ledger: the sqlite outbox, and ledger.keep not off")
+        elif rule.watch.span > keep:
+            yield Problem(f"rules[{number}].watch.for", "is longer than ledger.keep: by then nobody knows the rule")
+
+
+def _elsewhere(settings: DeadLettersSettings) -> Iterator[Problem]:
+    """Of the memory outbox."""
+    if settings.to is None:
+        yield Problem("dead_letters.to", "is needed here: the memory outbox has nowhere to keep dead letters")
+    for name in ("keep", "max_bytes"):
+        if getattr(settings, name):
+            yield Problem(f"dead_letters.{name}", "is for the sqlite outbox; a topic or queue has limits of its own")
 
 
 def _unusable(path: Path) -> str:

@@ -36,15 +36,25 @@ def overlay(document: Document, environ: Mapping[str, str]) -> set[Keys]:
     """Put the environment's settings over the document's; gives the paths that come from the environment."""
     ours = {name: text for name, text in environ.items() if name.upper().startswith(ENV_PREFIX)}
     document.problems.extend(_unknown(ours))
-    source = type("_Given", (_Environment,), {"given": ours})(Config)
-    try:
-        settings = source()
-    except SettingsError as error:
-        document.problems.append(Problem("", f"{error}; lists and mappings are written as JSON", "environment"))
-        return set()
+    readable = {name: text for name, text in ours.items() if _read({name: text}) is not None}
+    for name in ours.keys() - readable.keys():
+        what = """is no JSON: lists and mappings are written as '["a", "b"]' and '{"a": 1}'"""
+        document.problems.append(Problem("", what, f"environment variable {name}"))
     paths: set[Keys] = set()
-    _lay(document, document.value, settings, (), paths)
+    together = _read(readable)
+    if together is None:
+        document.problems.append(Problem("", "two variables say different things of one setting", "environment"))
+    _lay(document, document.value, together or {}, (), paths)
     return paths
+
+
+def _read(given: Mapping[str, str]) -> dict[str, Any] | None:
+    """None: what should be JSON is none."""
+    source: _Environment = type("_Given", (_Environment,), {"given": given})(Config)
+    try:
+        return source()
+    except SettingsError:
+        return None
 
 
 def variable(path: Keys) -> str:
@@ -58,6 +68,8 @@ def _lay(document: Document, below: dict[str, Any], above: Mapping[str, Any], pa
         name = names.get(_plain(given), given)
         keys = (*path, name)
         if isinstance(value, dict) and isinstance(below.get(name, {}), dict):
+            if name not in below:
+                document.places[keys] = Place(f"environment variable {variable(keys)}{ENV_DELIMITER}…", 0)
             _lay(document, below.setdefault(name, {}), value, keys, paths)
         else:
             below[name] = value

@@ -11,11 +11,12 @@ from pydantic import Field, ValidationError
 
 from bridge.config.cases import case_problems
 from bridge.config.checks import cross_checks
+from bridge.config.contents import digests
 from bridge.config.environment import overlay
 from bridge.config.model import Config
 from bridge.config.problems import from_pydantic, keys_of, locate, placed
 from bridge.config.secrets import inline_secrets, secrets_of, stand_in
-from bridge.config.shadow import read_shadow
+from bridge.config.shadow import ReadShadow, read_shadow
 from bridge.config.sources import SourceSettings, source_info
 from bridge.config.texts import fill_in, take_texts
 from bridge.config.warnings import warnings
@@ -28,7 +29,6 @@ from bridge.secrecy import redact
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from bridge.config.shadow import ReadShadow
     from bridge.document import Document, Keys
 
 SECTIONS = ("targets", "sources", "rules")  # their elements stand for themselves
@@ -62,7 +62,7 @@ def read_config(path: Path | str, environ: Mapping[str, str] | None = None, *, h
     """The same, with places. here: False for a machine on which it will not run: it need not have secrets and disks."""
     document, read, problems = _checked(path, environ, here=here)
     if problems or read.config is None:
-        raise ConfigError(problems)
+        raise ConfigError(problems, None if read.config is None else digests(read.config.contents))
     return Loaded(read.config, document)
 
 
@@ -97,9 +97,10 @@ def _checked(
     read = _validate(document)
     if read.config is not None:
         redact.add(secrets_of(read.config))
+        read.config.look_into_files()
     found = list(read.problems)
     if read.config is not None and read.config.shadow is not None:
-        shadow = read_shadow(Path(document.file).parent / read.config.shadow, environ)
+        shadow = _shadow(document, read.config.shadow, environ)
         problems += [*shadow.problems, *_shadow_rules(read.config, shadow)]
     if read.config is not None:
         wrong = {_part(keys_of(problem.path)) for problem in found}
@@ -176,6 +177,13 @@ def _rules(config: Config, value: dict[str, Any]) -> Iterator[Problem]:
         Router(config.rules, vars=config.vars, sources=tuple(infos.values()), targets=targets)
     except ConfigError as error:
         yield from error.problems
+
+
+def _shadow(document: Document, name: Path, environ: Mapping[str, str]) -> ReadShadow:
+    path = Path(document.file).parent / name
+    if not path.is_file():
+        return ReadShadow(None, None, [document.problem(("shadow",), f"there is no file {path}")])
+    return read_shadow(path, environ)
 
 
 def _shadow_rules(config: Config, shadow: ReadShadow) -> list[Problem]:

@@ -31,6 +31,8 @@ asks for it). `workflow-bridge init kafka` (or `rabbitmq`) writes a file to begi
 - Secrets come from a file (`…_file`) or from the environment. One that stands in the configuration itself is refused;
   an address without a password is no secret.
 - `${ENV:NAME}` is replaced inside `vars`, and an error elsewhere: rules say what they mean without looking around.
+- Files are looked for from the folder in which the process runs; those of `include` and `shadow` from that of the file
+  that names them.
 - Durations are texts such as `10s`, `15m`, `1h30m`, `7d`. Settings that end in `_seconds` are numbers.
 
 Examples: [`kafka.yaml`](kafka.yaml), [`rabbitmq.yaml`](rabbitmq.yaml), [`sidecar.yaml`](sidecar.yaml) (no disk),
@@ -38,6 +40,7 @@ Examples: [`kafka.yaml`](kafka.yaml), [`rabbitmq.yaml`](rabbitmq.yaml), [`sideca
 
 - **[rules.md](rules.md)** is the guide to rules: actions, templates, expressions, ids, dead letters, with examples.
 - **[testing.md](testing.md)** is about trying rules out: `explain`, rule tests, `record`, `backtest`.
+- **[operations.md](operations.md)** is about what operators do: dead letters, and how commands reach a bridge.
 - **[metrics.md](metrics.md)** lists the metrics, the probes and the lines of the log.
 """
 
@@ -138,7 +141,12 @@ def _default(setting: Schema) -> str:
     value = setting.get("default")
     if value is None:
         return ""
-    return f"`{json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value}`"
+    return f"`{_written(value)}`"
+
+
+def _written(value: object) -> str:
+    """As a configuration has it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _type(setting: Schema) -> str:
@@ -148,9 +156,9 @@ def _type(setting: Schema) -> str:
 
 def _type_name(shape: Schema) -> str:
     if "const" in shape:
-        return f"`{shape['const']}`"
+        return f"`{_written(shape['const'])}`"
     if "enum" in shape:
-        return ", ".join(f"`{value}`" for value in shape["enum"])
+        return ", ".join(f"`{_written(value)}`" for value in shape["enum"])
     if shape.get("type") == "array":
         return f"list of {_type(shape.get('items', {}))}"
     return _NAMES.get(shape.get("format", ""), _NAMES.get(shape.get("type", ""), ""))

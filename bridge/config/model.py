@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, StringConstraints
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from bridge.admin.settings import HealthSettings
+from bridge.admin.settings import AdminSettings, HealthSettings
 from bridge.cloudflare.settings import TargetSettings
 from bridge.config.cases import Case
+from bridge.config.contents import Contents, contents_of
+from bridge.config.ledger import LedgerSettings
 from bridge.config.sources import SourceSettings, source_info
 from bridge.dead_letters.settings import DeadLetterSettings
 from bridge.logs import Format, Level
 from bridge.outbox.settings import OutboxSettings, SqliteSettings
 from bridge.routing.router import Router
 from bridge.routing.settings import RuleSettings
+from bridge.routing.words import Duration
+from bridge.tracing.settings import TracingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +33,9 @@ FURTHER_FILES = ("shadow",)  # settings that name a file like the configuration 
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
 """Of a source or target: a metric label, part of ids and of log lines."""
+
+
+RedactPath = Annotated[str, StringConstraints(pattern=r"^[^.]+(\.[^.]+)*$", max_length=200)]
 
 
 class LogSettings(BaseModel):
@@ -43,11 +50,26 @@ class LogSettings(BaseModel):
 
 
 class DeadLettersSettings(BaseModel):
-    """Where dead letters go that the outbox has no room to keep."""
+    """Where dead letters go, and how many of them the sqlite outbox keeps, and for how long."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    to: DeadLetterSettings = Field(description="A topic or exchange; every letter is confirmed by its broker.")
+    to: DeadLetterSettings | None = Field(
+        default=None,
+        description="A topic or exchange; every letter is confirmed by its broker. The memory outbox needs it, or "
+        "`discard`. With sqlite each letter that is kept is copied there, too.",
+    )
+    keep: Duration | None = Field(
+        default=None,
+        description="How long sqlite keeps a dead letter, such as `30d`; then it is deleted, counted and logged, but "
+        "not one that blocks its lane. Left out: for ever.",
+    )
+    max_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Bytes of dead letters that sqlite keeps at most: when there are so many, intake waits until "
+        "somebody has seen to them. 0: no bound but the outbox's own.",
+    )
 
 
 class DispatchSettings(BaseModel):
@@ -133,12 +155,27 @@ class Config(BaseSettings):
     )
     dead_letters: DeadLettersSettings | Literal["discard"] | None = Field(
         default=None,
-        description="For the memory outbox, which keeps none: where dead letters go, or `discard`. "
-        "The sqlite outbox keeps them in its file.",
+        description="The sqlite outbox keeps dead letters in its file: how many, how long, and where copies go. "
+        "For the memory outbox, which keeps none: where they go, or `discard`.",
+    )
+    ledger: LedgerSettings = Field(
+        default_factory=LedgerSettings, description="What became of which message, and for how long it is known."
     )
     dispatch: DispatchSettings = Field(default_factory=DispatchSettings, description="The half that calls the API.")
     health: HealthSettings = Field(default_factory=HealthSettings, description="The listener for probes and metrics.")
+    admin: AdminSettings = Field(
+        default_factory=AdminSettings, description="The listener for operators: an API and a web page."
+    )
+    redact: list[RedactPath] = Field(
+        default_factory=list,
+        description="What people do not see of messages and calls, on the web page, by the admin API and by "
+        "`dead-letters list` and `show`: names with dots between, such as `customer.email`, `*` for any one, found at "
+        "any depth; `headers.NAME`, `key`. With any, a body that is not JSON is not shown at all.",
+    )
     log: LogSettings = Field(default_factory=LogSettings, description="What is logged, and how.")
+    tracing: TracingSettings = Field(
+        default_factory=TracingSettings, description="Spans of messages and requests, for OpenTelemetry."
+    )
     reload: ReloadSettings = Field(
         default_factory=ReloadSettings, description="How a changed configuration comes into use while the bridge runs."
     )
@@ -150,6 +187,7 @@ class Config(BaseSettings):
     shutdown: ShutdownSettings = Field(default_factory=ShutdownSettings, description="How the bridge stops.")
 
     _shadow: ShadowRules | None = PrivateAttr(default=None)  # what is in that file
+    _contents: Contents = PrivateAttr(default_factory=dict)
 
     @classmethod
     def settings_customise_sources(
@@ -181,6 +219,10 @@ class Config(BaseSettings):
             config=self.digest(),
         )
 
+    def another_router(self) -> Router:
+        """The rules, compiled once more: a router is for one thread."""
+        return self._compile(self.rules, self.vars)
+
     def give_shadow(self, rules: ShadowRules) -> None:
         """What the file of ``shadow`` holds; before the digest is asked for the first time."""
         self._shadow = rules
@@ -198,6 +240,15 @@ class Config(BaseSettings):
     def shadow_text(self) -> str:
         """What is in the shadow's file, as one text that changes when it does."""
         return "" if self._shadow is None else self._shadow.model_dump_json()
+
+    def look_into_files(self) -> None:
+        """Remember what is in the files that are read once; before any of them is."""
+        self._contents = contents_of(self)
+
+    @property
+    def contents(self) -> Contents:
+        """What was in those files."""
+        return self._contents
 
     def digest(self) -> str:
         """Twelve characters that change when a setting does; neither secrets nor rule tests go into it."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bridge.config.schema import kinds_at, names_at, secrets_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
@@ -52,6 +52,8 @@ def locate(value: object, details: ErrorDetails) -> Keys:
         elif not (absent and number == len(details["loc"])):
             continue
         keys.append(part)
+    if details["type"] == "union_tag_invalid":
+        keys.append(details["ctx"]["discriminator"].strip("'"))
     return tuple(keys)
 
 
@@ -71,22 +73,54 @@ _PLAIN = {
     "dict_type": "should be a mapping",
     "list_type": "should be a list",
     "string_type": "should be a text",
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+}
+
+NO_NAME = "is no name: letters, digits, - and _, at most 64"
+# What a pattern means; a regular expression tells it to few.
+FORMS = {
+    r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$": NO_NAME,
+    r"^[^.]+(\.[^.]+)*$": "should be names with dots between, such as customer.email",
+    r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$": "should be 1 to 100 letters, digits, _, - and ., the first no - and no .",
+    r"^(https?://[^/\s@]+(/\S*)?)?$": "should be an address such as http://localhost:4318",
+    r"^[A-Za-z0-9_-]{1,64}$": "should be 1 to 64 letters, digits, _ and -",
+    r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$": "should be the full name of a message type, such as shop.Order",
+    r"^[^\s,]+:\d{1,5}$": "should be host:port, such as kafka:9092",
 }
 
 
 def _message(details: ErrorDetails, path: Keys, value: object) -> str:
     kind, message = details["type"], details["msg"]
-    if kind == "extra_forbidden":
-        return _unknown(str(path[-1]), names_at(value, path[:-1]))
-    if kind.startswith("union_tag"):
-        return f"needs type: one of {', '.join(kinds_at(value, path))}"
-    if kind == "too_short" and details["ctx"]["min_length"] == 1:
-        return "needs at least one"
-    if details["loc"] and details["loc"][-1] == "[key]":
-        return "is no name: letters, digits, - and _, at most 64"
+    if details["loc"][-1:] == ("[key]",):
+        return NO_NAME
     if kind in _PLAIN:
         return _PLAIN[kind]
+    if kind in _ABOUT_NAMES:
+        return _ABOUT_NAMES[kind](details, path, value)
+    if kind == "too_short" and details["ctx"]["min_length"] == 1:
+        return "needs at least one"
+    if kind == "string_pattern_mismatch":
+        return FORMS.get(details["ctx"]["pattern"], message)
     return re.sub(r"^(Input|String) should", "should", message.removeprefix("Value error, "))
+
+
+def _no_kind(details: ErrorDetails, path: Keys, value: object) -> str:
+    given, known = str(details["ctx"]["tag"]), kinds_at(value, path[:-1])
+    close = get_close_matches(given, known, 1)
+    return f"there is no {given!r}; " + (f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}")
+
+
+_ABOUT_NAMES: Mapping[str, Callable[[ErrorDetails, Keys, object], str]] = {
+    "extra_forbidden": lambda _, path, value: _unknown(str(path[-1]), names_at(value, path[:-1])),
+    "union_tag_invalid": _no_kind,
+    "union_tag_not_found": lambda _, path, value: f"needs type: one of {', '.join(kinds_at(value, path))}",
+}
 
 
 def _unknown(name: str, known: list[str]) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from pydantic.json_schema import GenerateJsonSchema
+
+from bridge.call import IfMissing
 from bridge.config.model import Config
+from bridge.routing.words import Missing, shown_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,10 +20,21 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 
+class _AsWritten(GenerateJsonSchema):
+    """Defaults in the form in which a user writes them: ``15m`` and ``wait 15m``, which the schema takes, too."""
+
+    def encode_default(self, dft: Any) -> Any:  # noqa: ANN401  as pydantic has it
+        if isinstance(dft, timedelta):
+            return shown_duration(dft)
+        if isinstance(dft, Missing):
+            return f"wait {shown_duration(dft.wait)}" if dft.kind is IfMissing.WAIT else dft.kind.value
+        return super().encode_default(dft)
+
+
 @cache
 def json_schema() -> Schema:
     """For editors, with ``include``, which is gone once a file has been read."""
-    schema = Config.model_json_schema()
+    schema = Config.model_json_schema(schema_generator=_AsWritten)
     paths = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
     text = "Further files, as globs relative to this one; their lists are appended, their mappings joined."
     schema["properties"] = {"include": {**paths, "title": "Include", "description": text}, **schema["properties"]}
@@ -54,7 +70,8 @@ def names_at(value: object, path: Sequence[str | int]) -> list[str]:
 
 def kinds_at(value: object, path: Sequence[str | int]) -> list[str]:
     """What ``type`` may be in the mapping at ``path``, where it decides what else is known there."""
-    wrong = [shape for schema in _at(value, path[:-1]) for shape in _inner(schema, path[-1])]
+    found = [shape for schema in _at(value, path[:-1]) for shape in _inner(schema, path[-1])]
+    wrong = [variant for schema in found for variant in (schema, *schema.get("anyOf", ()))]  # it may be left out
     return sorted({kind for schema in wrong for kind in schema.get("discriminator", {}).get("mapping", ())})
 
 
@@ -80,6 +97,9 @@ def _inner(schema: Schema, key: str | int) -> Iterator[Schema]:
         candidates = [schema.get("items")]
     elif key in schema.get("properties", {}):
         candidates = [schema["properties"][key]]
+    elif schema.get("type") == "array":  # one that stands for a list of it
+        yield from (inner for shape in shapes(schema.get("items", {})) for inner in _inner(shape, key))
+        return
     else:
         candidates = [schema.get("additionalProperties"), *schema.get("patternProperties", {}).values()]
     yield from (candidate for candidate in candidates if isinstance(candidate, dict))

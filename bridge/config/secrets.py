@@ -6,15 +6,14 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from bridge.config.environment import variable
 from bridge.config.schema import names_at, secrets_in
+from bridge.config.values import settings_of
 from bridge.secrecy import parts, password_of, read_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from bridge.config.model import Config
     from bridge.document import Document, Keys
     from bridge.errors import Problem
@@ -52,22 +51,6 @@ def stand_in(value: dict[str, Any]) -> None:
 
 def _mappings(value: object) -> list[dict[str, Any]]:
     return [held for held in value.values() if isinstance(held, dict)] if isinstance(value, dict) else []
-
-
-def settings_of(settings: BaseModel, path: Keys = ()) -> Iterator[tuple[Keys, object]]:
-    """Every single value of a configuration, with its path."""
-    for name, field in type(settings).model_fields.items():
-        yield from _values(getattr(settings, name), (*path, field.alias or name))
-
-
-def _values(value: object, path: Keys) -> Iterator[tuple[Keys, object]]:
-    if isinstance(value, BaseModel):
-        yield from settings_of(value, path)
-    elif isinstance(value, dict | list):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _values(item, (*path, key))
-    else:
-        yield path, value
 
 
 def secrets_of(config: Config) -> list[str]:

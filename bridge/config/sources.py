@@ -14,9 +14,10 @@ from bridge.errors import ConfigError
 from bridge.routing.router import SourceInfo
 from bridge.routing.words import Duration  # noqa: TC001  pydantic reads it
 from bridge.sources.registry import SOURCES, settings_model
+from bridge.sources.sizes import MessageSizes
 
 
-class SourceOptions(DecodingSettings):
+class SourceOptions(DecodingSettings, MessageSizes):
     """What every source has, whatever its broker."""
 
     type: str = Field(description="The broker.")

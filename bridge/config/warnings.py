@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bridge.config.ordering import unordered
 from bridge.config.problems import placed
 from bridge.decoding import known_fields
 from bridge.errors import ConfigError
@@ -29,8 +30,8 @@ def warnings(config: Config, document: Document, rules: Mapping[int, RuleSetting
     rules: those in which nothing is wrong, by their numbers in the document.
     """
     sources = [_known(name, source) for name, source in config.sources.items()]
-    found = review(looks(rules, config.vars, sources, tuple(config.targets)))
-    return placed([*found, *_spellings(document)], document)
+    looked = looks(rules, config.vars, sources, tuple(config.targets))
+    return placed([*review(looked), *unordered(looked, config.sources), *_spellings(document)], document)
 
 
 def _known(name: str, source: SourceSettings) -> Known:

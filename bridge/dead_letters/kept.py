@@ -10,13 +10,15 @@ import orjson
 
 from bridge import recorded
 from bridge.call import first_body, second_body
+from bridge.outbox.overview import EVERY
 from bridge.recorded.writing import body_with_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bridge.call import Call
-    from bridge.outbox.base import OutboxAdmin, StoredDeadLetter
+    from bridge.outbox.base import StoredDeadLetter
+    from bridge.outbox.overview import DeadLetterFilter, OutboxAdmin
 
 PAGE = 100  # letters read at once; each may hold a message of megabytes
 # Strings, signs, and everything else that stands alone. Every character of JSON but white space is in one of them.
@@ -24,21 +26,23 @@ _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
 _OPENING, _CLOSING = ("{", "["), ("}", "]")
 
 
-def select(admin: OutboxAdmin, after: int, limit: int, reason: str = "") -> Iterator[StoredDeadLetter]:
-    """Letters with ``number > after`` in order of death, at most ``limit``, of one reason if it is given.
+def select(
+    admin: OutboxAdmin, after: int, limit: int, chosen: DeadLetterFilter = EVERY, *, newest_first: bool = False
+) -> Iterator[StoredDeadLetter]:
+    """Letters in order of death, at most ``limit``: ``number > after``, or with newest_first below ``after``, 0: all.
 
     Read page by page, so that it does not matter how many are kept. Raises OutboxError.
     """
     while limit > 0:
-        page = admin.dead_letters(after, PAGE)
-        for stored in page:
-            if not reason or stored.letter.reason == reason:
-                yield stored
-                limit -= 1
-                if not limit:
-                    return
-        if len(page) < PAGE:
+        size = min(PAGE, limit)
+        if newest_first:
+            page = admin.newest_dead_letters(after or None, size, chosen)
+        else:
+            page = admin.dead_letters(after, size, chosen)
+        yield from page
+        if len(page) < size:
             return
+        limit -= size
         after = page[-1].number
 
 
@@ -62,6 +66,7 @@ def plain(stored: StoredDeadLetter) -> dict[str, Any]:
         "died_ms": letter.died_ms,
         "died_at": time_of(letter.died_ms),
         "config": letter.config,
+        "redriven": letter.redriven,
         "history": [
             {"at_ms": a.at_ms, "at": time_of(a.at_ms), "reason": a.reason, "code": a.code, "detail": _text(a.detail)}
             for a in letter.history

@@ -12,7 +12,7 @@ import structlog
 from bridge.call import first_body, second_body
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence, Sized
 
     from bridge.call import Call
     from bridge.message import Message
@@ -24,6 +24,7 @@ DETAIL_CHARACTERS = 4000  # a header is not the place for more
 ATTEMPT_CHARACTERS = 100  # of each attempt's detail
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 30.0
+LAST_SECONDS = 5.0  # for a client that was told to end
 
 
 class Letter(Protocol):
@@ -62,6 +63,10 @@ class Letter(Protocol):
         """Unix epoch, milliseconds."""
 
     @property
+    def redriven(self) -> int:
+        """How often it was sent again, and died again."""
+
+    @property
     def config(self) -> str:
         """Digest of the configuration that the message was taken in by."""
 
@@ -79,6 +84,7 @@ def describe(letter: Letter) -> list[tuple[str, str]]:
         "message-id": message.id,
         "attempts": str(letter.attempts),
         "history": _history(letter),
+        "redriven": str(letter.redriven) if letter.redriven else "",
         "died-ms": str(letter.died_ms) if letter.died_ms else "",
         "timestamp-ms": "" if message.timestamp_ms is None else str(message.timestamp_ms),
         "attributes": orjson.dumps(dict(message.attributes)).decode() if message.attributes else "",
@@ -102,24 +108,61 @@ def _call(call: Call) -> bytes:
         return orjson.dumps(fields | {name: base64.b64encode(body).decode() for name, body in bodies.items() if body})
 
 
+async def alone(work: Coroutine[Any, Any, None], seconds: float = LAST_SECONDS) -> None:
+    """Do this in a task of its own, and end when we are cancelled, whatever it makes of that.
+
+    A broker's client that is just losing its connection takes being cancelled for its loss, or a loss for being
+    cancelled: awaited in our own task, it would have us try again for ever where we have to end. seconds: for which we
+    wait when it is cancelled. Raises what ``work`` raises, and ConnectionError where it was cancelled by itself.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task})
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=seconds)
+    if task.cancelled():
+        raise ConnectionError("the client gave up")
+    task.result()
+
+
+async def ended(closing: Awaitable[Any], seconds: float) -> None:
+    """Let a client close, for so long; what goes wrong there is no news. See ``alone``."""
+    task = asyncio.ensure_future(closing)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        task.cancel()
+
+
 async def until_confirmed(
-    attempt: Callable[[], Awaitable[None]], again: Callable[[], Awaitable[None]], failures: tuple[type[Exception], ...]
+    waiting: Sized,
+    attempt: Callable[[], Coroutine[Any, Any, None]],
+    again: Callable[[], Coroutine[Any, Any, None]],
+    failures: tuple[type[Exception], ...],
 ) -> None:
     """Try without end, with growing pauses: a dead letter that is not kept somewhere is a lost message.
 
-    attempt: publishes what is not confirmed yet. again: connects anew before the next attempt.
+    waiting: what is not confirmed yet; where some of it was, the pauses begin anew, as the broker is there. attempt:
+    publishes it. again: connects anew before the next attempt. failures: OSError, of which ConnectionError is one,
+    among them.
     """
     wait_seconds = FIRST_WAIT_SECONDS
     while True:
+        before = len(waiting)
         try:
-            await attempt()
+            await alone(attempt())
         except failures as error:
+            if len(waiting) < before:
+                wait_seconds = FIRST_WAIT_SECONDS
             log.warning("dead_letters_not_confirmed", reason=f"{type(error).__name__}: {error}", again_in=wait_seconds)
         else:
             return
         await asyncio.sleep(wait_seconds)
         wait_seconds = min(wait_seconds * 2, LONGEST_WAIT_SECONDS)
         try:
-            await again()
+            await alone(again())
         except failures as error:
             log.warning("dead_letters_unreachable", reason=f"{type(error).__name__}: {error}")

@@ -52,12 +52,9 @@ class SchemaRegistry:
     def __init__(self, settings: RegistrySettings) -> None:
         """Raises ConfigError where ``ca_file`` cannot be used."""
         self._settings = settings
-        self._client = httpx.AsyncClient(
-            verify=_context(settings.ca_file),
-            trust_env=False,
-            timeout=settings.timeout_seconds,
-            headers={"accept": ACCEPT, "user-agent": "workflow-bridge"},
-        )
+        self._context = _context(settings.ca_file)
+        self._client: httpx.AsyncClient | None = None  # made when it is needed: many a codec is only made to be checked
+        self._closed = False
 
     async def by_id(self, number: int) -> Registered | None:
         """The schema of this id; None where the registry has none. Raises SchemasUnavailable."""
@@ -69,7 +66,21 @@ class SchemaRegistry:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        self._closed = True
+        if self._client is not None:
+            await self._client.aclose()
+
+    def _open(self) -> httpx.AsyncClient:
+        if self._closed:
+            raise SchemasUnavailable("the connections to the registry are closed", "closed")
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                verify=self._context,
+                trust_env=False,
+                timeout=self._settings.timeout_seconds,
+                headers={"accept": ACCEPT, "user-agent": "workflow-bridge"},
+            )
+        return self._client
 
     async def _get(self, path: str) -> Registered | None:
         # Of Protobuf this is the compiled form, which needs no parser; for other kinds it changes nothing.
@@ -86,12 +97,11 @@ class SchemaRegistry:
             raise SchemasUnavailable(f"{url}: the answer is not that of a schema registry", "bad_answer") from None
 
     async def _ask(self, url: str) -> tuple[int, bytes]:
-        if self._client.is_closed:
-            raise SchemasUnavailable("the connections to the registry are closed", "closed")
+        client = self._open()
         try:
             async with (
                 asyncio.timeout(self._settings.timeout_seconds),
-                self._client.stream("GET", url, headers=self._credentials()) as response,
+                client.stream("GET", url, headers=self._credentials()) as response,
             ):
                 return response.status_code, await _read(response, url)
         except (TimeoutError, httpx.TimeoutException):

@@ -36,10 +36,20 @@ class Notes(NamedTuple):
 
     read: Callable[[], str]  # "": nothing was noted; called once, when the first request is thought of
     write: Callable[[str], None]
+    now_ms: Callable[[], int]  # Unix epoch: the clock that the next process has, too
+
+
+class Numbers(NamedTuple):
+    """What people look at: the policy that leaves least, as of the last answer."""
+
+    limit: int
+    remaining: int
+    reset_seconds: float
+    reserved: int  # requests that are never made here
 
 
 class Allowance:
-    """See the module's text. ``now`` gives Unix epoch seconds."""
+    """See the module's text. ``now`` gives seconds of a steady clock."""
 
     def __init__(self, settings: BudgetSettings, now: Callable[[], float], notes: Notes) -> None:
         self._settings = settings
@@ -50,6 +60,7 @@ class Allowance:
         )
         self._creations = Creations(Rates(settings.creations_per_second_per_workflow, settings.creations_per_second))
         self._answered = asyncio.Event()
+        self._news: Callable[[], None] | None = None
         self._noted_at = -math.inf
         self._unnoted = 0  # answers since
 
@@ -59,7 +70,7 @@ class Allowance:
         budget = Budget(Shares(self._settings.reserve, self._settings.share))
         text = self._notes.read()
         if text:
-            budget.restore(text, self._now())
+            budget.restore(text, self._now(), self._notes.now_ms() / 1000)
         return budget
 
     # --- requests ----------------------------------------------------------------------------------------------------
@@ -81,6 +92,19 @@ class Allowance:
     def is_blocked(self) -> bool:
         """Whether the API has said that it answers nothing for a while."""
         return self._now() < self.budget.blocked_until
+
+    def blocked_seconds(self) -> float:
+        """For how long that will be so; 0: it is not."""
+        return max(0.0, self.budget.blocked_until - self._now())
+
+    def numbers(self) -> Numbers | None:
+        """None where no quota is known."""
+        now = self._now()
+        quota = self.budget.tightest(now)
+        if quota is None:
+            return None
+        reset_seconds = max(0.0, math.ceil(quota.reset_at - now))
+        return Numbers(quota.requests, quota.remaining, reset_seconds, quota.reserved)
 
     async def turn(self) -> None:
         """Return when a request may go."""
@@ -112,18 +136,28 @@ class Allowance:
         self._unnoted += 1
         if self.budget.state is State.COUNTED or self.is_blocked:
             self._note(now, at_once=self.is_blocked or self.budget.state is not before)
+        self._tell()
+
+    def _tell(self) -> None:
         self._answered.set()
+        news, self._news = self._news, None
+        if news is not None:
+            news()
+
+    def listen(self, news: Callable[[], None]) -> None:
+        """Have this told of the next answer, or that there will be none, whoever has asked; once."""
+        self._news = news
 
     def _note(self, now: float, *, at_once: bool) -> None:
         """A note that lacks a few requests makes no burst: the reserve covers them until the first answer."""
         if at_once or self._unnoted >= self.budget.few or now - self._noted_at >= NOTE_SECONDS:
             self._noted_at, self._unnoted = now, 0
-            self._notes.write(self.budget.encode())
+            self._notes.write(self.budget.encode(now, self._notes.now_ms() / 1000))
 
     def unanswered(self, *, sent: bool) -> None:
         """There will be no answer. sent: it may have reached the API all the same."""
         self.budget.lost(counted=sent)
-        self._answered.set()
+        self._tell()
 
     # --- creations ---------------------------------------------------------------------------------------------------
 
@@ -150,19 +184,3 @@ class Allowance:
     def too_many_creations(self, workflow: str, retry_after_seconds: float | None) -> None:
         """The API refused one for that."""
         self._creations.refused(workflow, retry_after_seconds, self._now())
-
-
-class Numbers(NamedTuple):
-    """What people look at: the policy that leaves least."""
-
-    limit: int
-    remaining: int
-    reset_seconds: float
-
-
-def numbers(allowance: Allowance, now: float) -> Numbers | None:
-    """As of the last answer; None where no quota is known."""
-    quota = allowance.budget.tightest(now)
-    if quota is None:
-        return None
-    return Numbers(quota.requests, quota.remaining, max(0.0, math.ceil(quota.reset_at - now)))

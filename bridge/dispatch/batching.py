@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -34,13 +35,36 @@ class Kind(StrEnum):
     START = "start"  # events: their instances do not exist, and are created, one or a batch
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One sort of requests of a target, as a name for pauses and for what is under way."""
+
+    target: str
+    operation: str  # create, event, status, get
+
+
+# What the API is asked for; the token may be allowed one and not the other, and one may fail while the others work.
+OPERATIONS = {
+    Kind.CREATES: "create",
+    Kind.EVENT: "event",
+    Kind.STATUS: "status",
+    Kind.LOOK_UP: "get",
+    Kind.ALONE: "create",
+    Kind.RESTART: "status",
+    Kind.SIGNAL: "event",
+    Kind.RENEW: "create",
+    Kind.LOOK_UP_NEW: "get",
+    Kind.START: "create",
+}
+
+
 class Request(NamedTuple):
     """One request that is about to be sent."""
 
     kind: Kind
     queue: Queue  # where its entries lie
     entries: Sequence[Entry]  # of one workflow; exactly one unless ``kind`` is CREATES or START
-    probes: tuple[str | Queue, ...] = ()  # pauses that it tries out
+    probes: tuple[str | Queue | Endpoint, ...] = ()  # pauses that it tries out
     other_id: str = ""  # the instance that it is about, where that is not its entry's ``instance_id``
 
     @property
@@ -52,6 +76,11 @@ class Request(NamedTuple):
     def scope(self) -> Queue:
         """The workflow that it goes to, as a name for pauses."""
         return Queue(self.queue.target, self.entries[0].workflow)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What it asks for."""
+        return Endpoint(self.queue.target, OPERATIONS[self.kind])
 
     @property
     def instance_id(self) -> str:

@@ -4,8 +4,9 @@
     counted    answers tell of a quota: its policies decide, see ``quota``; a request needs room in each of them
     open       answers come without such headers (a gateway, a server of one's own): no limit here
 
-A 429 that is not about the creation of instances blocks the token for as long as it says. All times are seconds since
-the Unix epoch, because what is known outlives the process.
+A 429 that is not about the creation of instances blocks the token for as long as it says. All times are seconds of a
+steady clock: one that nobody sets. What outlives the process is told in the time of day, and never believed to mean a
+longer wait than it meant when it was told.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import orjson
 
 from bridge.cloudflare.ratelimit import DEFAULT_REQUESTS, DEFAULT_WINDOW_SECONDS, Reading
 from bridge.dispatch.pauses import LONGEST_BLOCK_SECONDS, block_seconds
-from bridge.dispatch.quota import AT_ONCE, Quota, Shares
+from bridge.dispatch.quota import AT_ONCE, SLICES, Quota, Shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ class Budget:
         self._shares = shares
         self.state = State.UNKNOWN
         self.in_flight = 0
-        self.blocked_until = 0.0
+        self.blocked_until = -math.inf
         self.quotas: dict[str, Quota] = {}
         self._last_sent_at = -math.inf
 
@@ -138,41 +139,61 @@ class Budget:
 
     # --- what outlives the process -----------------------------------------------------------------------------------
 
-    def encode(self) -> str:
-        """All that a new process has to know, as JSON; what is in flight counts as used."""
+    def encode(self, now: float, wall: float) -> str:
+        """All that a new process has to know, as JSON; what is in flight counts as used. wall: Unix epoch, now."""
+        shift = wall - now
         policies = {
             name: {
                 "policy": [quota.requests, quota.window_seconds],
                 "remaining": quota.remaining - quota.unseen - self.in_flight,
-                "reset_at": quota.reset_at,
+                "reset_at": quota.reset_at + shift,
                 "own": quota.own,
-                "last_sent_at": quota.last_sent_at,
-                "slices": list(quota.slices),
+                "last_sent_at": quota.last_sent_at + shift,
+                "slices": [(end + shift, count) for end, count in quota.slices],
             }
             for name, quota in self.quotas.items()
             if math.isfinite(quota.reset_at)
         }
-        return orjson.dumps({"state": self.state, "blocked_until": self.blocked_until, "quotas": policies}).decode()
+        blocked_until = max(self.blocked_until + shift, 0.0)
+        known = {"at": wall, "state": self.state, "blocked_until": blocked_until, "quotas": policies}
+        return orjson.dumps(known).decode()
 
-    def restore(self, text: str, now: float) -> None:
-        """Take up what ``encode`` gave an earlier process; anything that does not look like that is ignored."""
+    def restore(self, text: str, now: float, wall: float) -> None:
+        """Take up what ``encode`` gave an earlier process; anything that does not look like that is ignored.
+
+        Where the time of day is before that of the text, it was set back, and how much time has passed is not known:
+        none, then. So a wait is never longer than it was, nor than a window or the longest block.
+        """
         try:
             stored = orjson.loads(text)
+            since = _Since(now - max(wall, float(stored["at"])), now)
             state, blocked_until = State(stored["state"]), float(stored["blocked_until"])
-            quotas = {str(name): self._restored(values) for name, values in stored["quotas"].items()}
+            quotas = {str(name): self._restored(values, since) for name, values in stored["quotas"].items()}
         except (ValueError, KeyError, TypeError, AttributeError):
             return
         self.quotas = quotas
         # An open target may be another one by now: it is asked again, which costs one round trip.
         self.state = State.COUNTED if state is State.COUNTED and quotas else State.UNKNOWN
-        self.blocked_until = blocked_until if blocked_until <= now + LONGEST_BLOCK_SECONDS else 0.0
+        self.blocked_until = since.at(blocked_until, LONGEST_BLOCK_SECONDS)
 
-    def _restored(self, values: dict[str, Any]) -> Quota:
+    def _restored(self, values: dict[str, Any], since: _Since) -> Quota:
         requests, window_seconds = values["policy"]
         quota = Quota(Reading("", int(requests), float(window_seconds), int(requests), 0.0), self._shares)
         quota.remaining = int(values["remaining"])
-        quota.reset_at = float(values["reset_at"])
+        quota.reset_at = since.at(float(values["reset_at"]), quota.window_seconds)
         quota.own = int(values["own"])
-        quota.last_sent_at = float(values["last_sent_at"] or -math.inf)
-        quota.slices.extend((float(end), int(count)) for end, count in values["slices"])
+        quota.last_sent_at = since.at(float(values["last_sent_at"] or -math.inf), 0)
+        slice_seconds = quota.window_seconds / SLICES
+        quota.slices.extend((since.at(float(end), slice_seconds), int(count)) for end, count in values["slices"])
         return quota
+
+
+class _Since(NamedTuple):
+    """How times of day of an earlier process are read."""
+
+    shift: float  # from them to the steady clock
+    now: float  # of the steady clock
+
+    def at(self, wall: float, most_seconds: float) -> float:
+        """On the steady clock; at most so far ahead."""
+        return min(wall + self.shift, self.now + most_seconds)

@@ -73,12 +73,12 @@ def _candidates(windows: Mapping[Queue, Window], gate: Gate) -> Iterator[Candida
     for queue, window in windows.items():
         for workflow, heads in window.creates.items():
             scope = Queue(queue.target, workflow)
-            if heads and gate.reachable(scope):
+            if heads and gate.reachable(scope, Operation.CREATE):
                 count = gate.largest(scope, min(len(heads), BATCH_INSTANCES))
                 for head in heads.first():
                     yield Candidate(head.priority, head.arrived_ms, queue, scope, heads, count, count)
-        for workflow, heads in window.singles.items():
+        for (workflow, operation), heads in window.singles.items():
             scope = Queue(queue.target, workflow)
-            if heads and gate.reachable(scope):
+            if heads and gate.reachable(scope, operation):
                 for head in heads.first():
                     yield Candidate(head.priority, head.arrived_ms, queue, scope, heads, 1, restarts(head))

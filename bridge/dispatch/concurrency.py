@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Concurrency:
-    """Of one target. ``most``: what the settings allow, and where it begins."""
+    """Of one sort of requests of a target. ``most``: what the settings allow, and where it begins."""
 
     def __init__(self, most: int) -> None:
         self.most = most

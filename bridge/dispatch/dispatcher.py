@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from bridge.call import IfExists, Operation, Policy
+from bridge.call import IfExists, Policy
 from bridge.dispatch import choosing, generations, outcome, reporting, verdicts
+from bridge.dispatch.arrivals import Arrivals
 from bridge.dispatch.batching import Kind, Request
 from bridge.dispatch.following import FollowUps
 from bridge.dispatch.gate import Gate
+from bridge.dispatch.halting import Halting
 from bridge.dispatch.holding import Holding
 from bridge.dispatch.loading import Loader
 from bridge.dispatch.outcome import FOLLOWING, HOLDS, Failure, Sight, Step
@@ -22,28 +23,22 @@ from bridge.dispatch.probing import Crowd, Probing
 from bridge.dispatch.sending import Done
 from bridge.dispatch.turns import Turns
 from bridge.dispatch.verdicts import Moment
-from bridge.outbox.base import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from bridge.dispatch.gate import Line
+    from bridge.dispatch.halting import Halts
+    from bridge.dispatch.pauses import Held, Scope
     from bridge.dispatch.sending import Result
+    from bridge.dispatch.timeline import Clock
     from bridge.metrics import Metrics
-    from bridge.outbox.base import Entry, Outbox, Queue, Settlement
+    from bridge.outbox.base import Entry, Outbox, Settlement
 
 log = structlog.get_logger(__name__)
 
-_CREATE = Operation.CREATE.value
 PATIENT_EVERY = 20  # requests: what can wait takes this share of the quota where there is more to do, and never less
 LONGEST_WAIT_SECONDS = 60.0  # without news; everything that matters wakes the loop
-
-
-class Clock(NamedTuple):
-    """Time and chance, from outside."""
-
-    now_ms: Callable[[], int]  # Unix epoch
-    random: Callable[[], float]  # uniform in [0, 1)
 
 
 class Ending(NamedTuple):
@@ -61,9 +56,11 @@ class Dispatcher:
         self._outbox = outbox
         self._metrics = metrics
         self._clock = clock
-        self._loader = Loader(outbox)
+        self._loader = Loader(outbox, clock.now_ms)
+        self._arrivals = Arrivals(outbox)
         self._holding = Holding()
-        self._gate = Gate(lines, self._holding, clock.now_ms)
+        self._halting = Halting(self._loader, lambda: self._holding.halts, clock.now_ms)
+        self._gate = Gate(lines, self._holding, clock.steady_ms)
         self._turns = Turns()
         self._probing = Probing()
         self._left_out: set[int] = set()  # seqs of creates that one batch answer did not name
@@ -73,7 +70,7 @@ class Dispatcher:
         self._follows = False  # whether the last request was one of those that follow: they take turns with the others
         self._since_patient = 0  # requests
         self._wake = asyncio.Event()
-        metrics.watch_pauses(self._holding.labels)
+        metrics.watch.pauses(self._holding.labels)
         self._stopping: bool | None = None  # None: going. True: end when nothing is ready. False: end at once
 
     async def run(self) -> None:
@@ -84,7 +81,9 @@ class Dispatcher:
             listener = requests.create_task(self._listen())
             while not self._finished():
                 self._wake.clear()
-                await self._loader.refill(self._clock.now_ms())
+                await self._halting.recall()
+                await self._loader.follow(self._clock)
+                await self._loader.refill(self._holding.stops)
                 self._gate.new_round()
                 while (request := self._next()) is not None:
                     requests.create_task(self._carry_out(request))
@@ -97,15 +96,36 @@ class Dispatcher:
         self._gate.lines = lines
         self._wake.set()
 
+    def halt(self, halts: Halts) -> None:
+        """An operator has paused these, and nothing else; requests in flight end as they may."""
+        self._holding.halts = halts
+        self._halting.changed()
+        self._wake.set()
+
     def stop(self, *, drain: bool = False) -> None:
         """Start no more requests; with ``drain``, not before everything that is ready now has been sent."""
         self._stopping = drain
         self._wake.set()
 
     @property
-    def paused(self) -> Mapping[str | Queue, str]:
-        """Targets and workflows that are not called now, and why."""
+    def paused(self) -> Mapping[Scope, str]:
+        """Targets, workflows and operations that are not called now, and why."""
         return self._holding.reasons()
+
+    @property
+    def held(self) -> Mapping[Scope, Held]:
+        """The same, with the API's words and how long it has lasted."""
+        return self._holding.held(self._clock.steady_ms())
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that are not answered yet."""
+        return self._gate.in_flight.total()
+
+    @property
+    def work(self) -> tuple[int, bool]:
+        """See Gate.work."""
+        return self._gate.work(self._outbox.depth().ready, self._loader.windows)
 
     def _finished(self) -> bool:
         if self._stopping is None:
@@ -119,14 +139,16 @@ class Dispatcher:
             self._wake.set()
 
     async def _woken(self) -> None:
-        now_ms = self._clock.now_ms()
-        due = [at_ms for at_ms in (self._loader.next_due_ms(), self._holding.next_ms(now_ms)) if at_ms is not None]
-        times = [(at_ms - now_ms) / 1000 for at_ms in due]
-        seconds = min([LONGEST_WAIT_SECONDS, self._gate.next_seconds(), *times])
+        steady, now_ms = asyncio.get_running_loop().time, self._clock.steady_ms()
+        began = steady()
+        paused = self._holding.next_ms(now_ms)
+        times = [] if paused is None else [(paused - now_ms) / 1000]
+        seconds = min([LONGEST_WAIT_SECONDS, self._gate.next_seconds(), self._loader.next_seconds(), *times])
+        self._gate.listen(self._wake.set)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0.001)):
                 await self._wake.wait()
-        self._metrics.throttled(self._gate.refused, (self._clock.now_ms() - now_ms) / 1000)
+        self._metrics.throttled(self._gate.refused, steady() - began)
 
     def _next(self) -> Request | None:
         if self._stopping is False:
@@ -135,7 +157,7 @@ class Dispatcher:
         request = request or self._next_of_two() or self._next_patient()
         if request is None:
             return None
-        self._gate.in_flight[request.target] += 1
+        self._gate.count(request, 1)
         self._since_patient += 1
         return self._holding.probed_by(request)
 
@@ -160,16 +182,17 @@ class Dispatcher:
         try:
             if len(held) < len(request.entries):
                 self._withdraw(request, held)
-            if held:
-                going = self._addressed(request._replace(entries=held))
+            if wanted := await self._halting.going(request, held):
+                going = self._addressed(request._replace(entries=wanted))
                 begun_ms = self._clock.now_ms()
-                await self._conclude(going, await self._gate.send(going), begun_ms)
+                with self._arrivals.awaited(going):
+                    await self._conclude(going, await self._gate.send(going), begun_ms)
         except asyncio.CancelledError:
             self._outbox.back(held)  # cut off: nobody waits for it any more, least of all a withdrawal
             raise
         finally:
             self._holding.ended(request)
-            self._gate.in_flight[request.target] -= 1
+            self._gate.count(request, -1)
             self._wake.set()
 
     def _addressed(self, request: Request) -> Request:
@@ -183,7 +206,9 @@ class Dispatcher:
     def _withdraw(self, request: Request, held: Sequence[Entry]) -> None:
         """Leave out entries whose messages another consumer will be given."""
         kept = {entry.seq for entry in held}
-        self._loader.windows[request.queue].settled([e for e in request.entries if e.seq not in kept])
+        gone = [entry for entry in request.entries if entry.seq not in kept]
+        self._left_out.difference_update([entry.seq for entry in gone])
+        self._loader.windows[request.queue].settled(gone)
 
     async def _conclude(self, request: Request, results: Sequence[tuple[Entry, Result]], begun_ms: int) -> None:
         """Act on what became of each entry: store verdicts, follow up, pause, or put back what has no verdict yet."""
@@ -215,9 +240,9 @@ class Dispatcher:
             ending.back.append(entry)
         elif step in HOLDS:
             if entry is request.entries[-1]:
-                self._pause(request, step, failure, moment)
+                self._pause(request, step, failure)
             ending.back.append(entry)
-        elif step is Step.DEAD and self._holding.refused(request, failure, moment.now_ms):
+        elif step is Step.DEAD and self._holding.refused(request, failure, self._clock.steady_ms()):
             ending.back.append(entry)
         else:
             ending.settlements.append(verdicts.settle(step, entry, failure, moment))
@@ -245,11 +270,17 @@ class Dispatcher:
     async def _store(self, request: Request, settlements: Sequence[Settlement], moment: Moment) -> None:
         if self._left_out:
             self._left_out.difference_update([settlement.entry.seq for settlement in settlements])
-        if settlements:
-            await self._loader.settle(request.queue, _renewed(request, settlements))
-        await self._unpark(request, settlements)
-        if settlements:
-            reporting.settled(self._metrics, request, settlements, moment.now_ms)
+        made = self._arrivals.made(request, settlements)
+        if not settlements:
+            await self._arrivals.wake(request, made)
+            return
+        settled = self._loader.settle(request.queue, generations.renewed(request, settlements))
+        if made and self._arrivals.anybody_waits():
+            await asyncio.gather(settled, self._arrivals.wake(request, made))  # one transaction, as a rule
+        else:
+            await settled
+        await self._arrivals.wake(request, self._arrivals.missed(request, settlements))
+        reporting.settled(self._metrics, request, settlements, moment.now_ms)
 
     def _moment(self, request: Request, begun_ms: int) -> Moment:
         return Moment(self._clock.now_ms(), begun_ms, self._clock.random, partial(self._probe_seconds, request.target))
@@ -257,31 +288,10 @@ class Dispatcher:
     def _probe_seconds(self, target: str, own_seconds: float) -> float:
         """How long a call that is parked now waits, where it would wait so long if it were alone."""
         crowd = Crowd(target, self._outbox.depth().parked + 1, self._gate.even_line(target))
-        return self._probing.wait_seconds(own_seconds, crowd, self._clock.now_ms() / 1000, self._clock.random())
+        return self._probing.wait_seconds(own_seconds, crowd, self._clock.seconds(), self._clock.random())
 
-    def _pause(self, request: Request, step: Step, failure: Failure, moment: Moment) -> None:
+    def _pause(self, request: Request, step: Step, failure: Failure) -> None:
         if step is Step.HOLD_QUOTA and self._gate.too_many_creations(request, failure.retry_after_seconds):
             self._metrics.creations_refused(request.target, request.scope.workflow)
         else:
-            self._holding.pause(request, step, failure, moment.now_ms)
-
-    async def _unpark(self, request: Request, settlements: Sequence[Settlement]) -> None:
-        """Wake what waits for instances that now exist."""
-        if self._outbox.next_due_ms() is None:  # nothing is parked
-            return
-        made = [s.entry for s in settlements if s.verdict is Verdict.DELIVERED and s.entry.operation == _CREATE]
-        if request.kind is Kind.START:
-            made += request.entries
-        lanes = defaultdict(set)
-        for entry in made:
-            lanes[entry.queue].add(entry.lane_key)
-            lanes[request.scope].add(entry.instance_id)  # events without a lane of their own
-        for queue, keys in lanes.items():
-            await self._outbox.unpark(queue, list(keys))
-
-
-def _renewed(request: Request, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
-    """The same, with the id of an instance that was made under another than its call's own."""
-    if not request.other_id or request.kind not in {Kind.RENEW, Kind.LOOK_UP_NEW}:
-        return settlements
-    return [s._replace(generation=request.other_id) if s.verdict is Verdict.DELIVERED else s for s in settlements]
+            self._holding.pause(request, step, failure, self._clock.steady_ms())

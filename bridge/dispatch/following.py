@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
 
 class FollowUps:
-    """In order of arrival for each workflow; the workflows take turns."""
+    """In order of arrival for each workflow and operation; those take turns."""
 
     def __init__(self) -> None:
-        self._by_scope: dict[Queue, deque[Request]] = {}
+        self._waiting: dict[tuple[Queue, str], deque[Request]] = {}
 
     def add(self, request: Request) -> None:
         """It goes when it may."""
-        self._by_scope.setdefault(request.scope, deque()).append(request)
+        self._waiting.setdefault((request.scope, request.endpoint.operation), deque()).append(request)
 
-    def take(self, may_go: Callable[[Queue, int], bool]) -> Request | None:
+    def take(self, may_go: Callable[[Queue, str, int], bool]) -> Request | None:
         """The next one to a workflow that may be called; several that start instances become one."""
-        going = (scope for scope, waiting in self._by_scope.items() if may_go(scope, _creations(waiting)))
-        scope = next(going, None)
-        if scope is None:
+        going = (place for place, waiting in self._waiting.items() if may_go(*place, _creations(waiting)))
+        place = next(going, None)
+        if place is None:
             return None
-        waiting = self._by_scope.pop(scope)
+        waiting = self._waiting.pop(place)
         request = waiting.popleft()
         if request.kind is Kind.START and len(request.entries) == 1:
             request, waiting = _together(request, waiting)
         if waiting:
-            self._by_scope[scope] = waiting
+            self._waiting[place] = waiting
         return request
 
 

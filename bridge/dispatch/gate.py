@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from bridge.cloudflare.responses import Meaning
+from bridge.dispatch.batching import Endpoint
 from bridge.dispatch.concurrency import Concurrency
 from bridge.dispatch.outcome import Failure
+from bridge.dispatch.usefulness import sendable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from bridge.dispatch.budget import EvenLine
     from bridge.dispatch.holding import Holding
     from bridge.dispatch.sending import Result, Sender
+    from bridge.dispatch.window import Window
     from bridge.outbox.base import Entry, Queue
 
 BUDGET, BLOCK, CREATIONS = "budget", "block", "creations"  # why a request waits; labels of a metric
@@ -36,12 +39,24 @@ class Gate:
     """Asked about requests until one may go; ``new_round`` forgets what was refused so far."""
 
     def __init__(self, lines: Mapping[str, Line], holding: Holding, now_ms: Callable[[], int]) -> None:
+        """now_ms: of a steady clock."""
         self.lines = lines
         self.in_flight: Counter[str] = Counter()  # requests, by target
+        self._asked: Counter[Endpoint] = Counter()  # the same, by what they ask for
         self._holding = holding
-        self._flows: dict[str, Concurrency] = {}  # by target
+        self._flows: dict[Endpoint, Concurrency] = {}  # one that fails does not slow the others
         self._now_ms = now_ms
         self._refused: dict[tuple[str, str], float] = {}  # (target, why) -> the shortest wait of this round
+
+    def work(self, ready: int, windows: Mapping[Queue, Window]) -> tuple[int, bool]:
+        """Of the calls that are ready those that only this process's own speed holds back.
+
+        And whether something else holds back others: a pause, the quota, the creation rate.
+        """
+        bound, now_ms = {target for target, _ in self._refused}, self._now_ms()
+        loaded = {queue: window.size for queue, window in windows.items()}
+        going = sendable(ready, loaded, lambda q: q.target in bound or not self._holding.allows(q, now_ms))
+        return going, bool(bound or self._holding.reasons()) or self._holding.halts.stops_some
 
     def new_round(self) -> None:
         """Something may have changed: everything will be asked anew."""
@@ -52,18 +67,26 @@ class Gate:
         """Targets at which something waits only for this reason, and for how many seconds at least; inf: for news."""
         return self._refused
 
-    def reachable(self, workflow: Queue) -> bool:
+    def reachable(self, workflow: Queue, operation: str) -> bool:
         """Whether nothing is wrong there, and there is a connection for it."""
         target = workflow.target
-        if target not in self.lines or self.in_flight[target] >= self._flow(target).limit:
+        if target not in self.lines or self.in_flight[target] >= self.lines[target].concurrency:
             return False
-        return self._holding.allows(workflow, self._now_ms())
+        endpoint = Endpoint(target, operation)
+        if self._asked[endpoint] >= self._flow(endpoint).limit:
+            return False
+        return self._holding.allows(workflow, self._now_ms(), operation)
 
-    def _flow(self, target: str) -> Concurrency:
-        flow, most = self._flows.get(target), self.lines[target].concurrency
+    def _flow(self, endpoint: Endpoint) -> Concurrency:
+        flow, most = self._flows.get(endpoint), self.lines[endpoint.target].concurrency
         if flow is None or flow.most != most:
-            flow = self._flows[target] = Concurrency(most)
+            flow = self._flows[endpoint] = Concurrency(most)
         return flow
+
+    def count(self, request: Request, by: int) -> None:
+        """It goes out (1), or is over (-1)."""
+        self.in_flight[request.target] += by
+        self._asked[request.endpoint] += by
 
     def even_line(self, target: str) -> EvenLine | None:
         """What may be used of that target's requests, spread evenly; None: they have no limit."""
@@ -92,9 +115,16 @@ class Gate:
             why = BLOCK
         self._refused[target, why] = min(self._refused.get((target, why), math.inf), seconds)
 
-    def may_go(self, workflow: Queue, creations: int = 0) -> bool:
+    def listen(self, news: Callable[[], None]) -> None:
+        """Have this told of the answers that refused requests wait for: others ask of the same quota, too."""
+        for (target, _), seconds in self._refused.items():
+            line = self.lines.get(target)
+            if line is not None and line.allowance is not None and seconds == math.inf:
+                line.allowance.listen(news)
+
+    def may_go(self, workflow: Queue, operation: str, creations: int = 0) -> bool:
         """Whether a request there may go now; notes what it waits for."""
-        if not self.reachable(workflow):
+        if not self.reachable(workflow, operation):
             return False
         for why, seconds in (
             (CREATIONS, self.creation_seconds(workflow, creations)),
@@ -107,7 +137,7 @@ class Gate:
 
     async def send(self, request: Request) -> Sequence[tuple[Entry, Result]]:
         """Send it, and learn from how it went."""
-        flow, line = self._flow(request.target), self.lines[request.target]
+        flow, line = self._flow(request.endpoint), self.lines[request.target]
         number = flow.begin()
         with self._creating(request, line.allowance):
             results = await line.sender.send(request)

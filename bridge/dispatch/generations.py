@@ -9,9 +9,14 @@ import orjson
 
 from bridge.call import first_body
 from bridge.cloudflare.limits import MAX_ID
+from bridge.dispatch.batching import Kind
+from bridge.outbox.base import Verdict
 
 if TYPE_CHECKING:
-    from bridge.outbox.base import Entry
+    from collections.abc import Sequence
+
+    from bridge.dispatch.batching import Request
+    from bridge.outbox.base import Entry, Settlement
 
 _HASH = 12  # characters; 48 bits, among the calls that use one id
 _NAMES = ("id", "source", "rule")
@@ -52,3 +57,10 @@ def _mark(params: object) -> tuple[Any, ...] | None:
             return None
     mark = params.get("_bridge") if isinstance(params, dict) else None
     return tuple(mark.get(name) for name in _NAMES) if isinstance(mark, dict) else None
+
+
+def renewed(request: Request, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
+    """The same, with the id of an instance that was made under another than its call's own."""
+    if not request.other_id or request.kind not in {Kind.RENEW, Kind.LOOK_UP_NEW}:
+        return settlements
+    return [s._replace(generation=request.other_id) if s.verdict is Verdict.DELIVERED else s for s in settlements]

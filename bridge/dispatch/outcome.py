@@ -125,14 +125,14 @@ class Failure(NamedTuple):
     code: int = 0  # the API's; 0 where it gave none
 
 
+def takes_token(failure: Failure) -> bool:
+    """Whether the API itself has looked at the call, and so takes the target's token; it may refuse the call."""
+    return failure.meaning not in {Meaning.UNKNOWN, Meaning.UNAUTHORIZED, Meaning.RATE_LIMITED}
+
+
 def answered(failure: Failure) -> bool:
     """Whether the API itself has looked at the call, and the call alone is refused: nothing is wrong beyond it."""
-    return failure.meaning not in {
-        Meaning.UNKNOWN,
-        Meaning.WORKFLOW_MISSING,
-        Meaning.UNAUTHORIZED,
-        Meaning.RATE_LIMITED,
-    }
+    return takes_token(failure) and failure.meaning is not Meaning.WORKFLOW_MISSING
 
 
 def step(kind: Kind, known: Known, policy: Policy) -> Step:

@@ -12,7 +12,7 @@ Above that it is a matter of pace. The even line leads from the whole quota at t
 end. While more is left than the line says, a request may go at once; else requests are spread over the time that is
 left. A fall that this process did not cause is foreign use; what it is expected to take is left for it.
 
-All times are seconds of one clock that goes on across restarts (Unix epoch).
+All times are seconds of one steady clock.
 """
 
 from __future__ import annotations

@@ -68,6 +68,11 @@ class Sender:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    @property
+    def client(self) -> Client:
+        """What the requests are made by."""
+        return self._client
+
     async def close(self) -> None:
         """Drop the connections, once what is being sent has been answered."""
         await self._idle.wait()
@@ -107,8 +112,8 @@ class Sender:
     async def _batch(
         self, entries: Sequence[Entry], bodies: Sequence[bytes], made: Result
     ) -> Sequence[tuple[Entry, Result]]:
-        self._metrics.batch(len(entries))
         answer = await self._timed(Operation.CREATE, self._client.create_batch(entries[0].workflow, bodies))
+        self._metrics.batch(len(entries), 0 if isinstance(answer, Failure) else len(answer))
         if isinstance(answer, Failure):
             return [(entry, answer) for entry in entries]
         return [(entry, made if entry.instance_id in answer else Sight.LEFT_OUT) for entry in entries]
@@ -158,6 +163,10 @@ class Sender:
         changed = await self._timed(Operation.STATUS, self._client.change_status(entry.workflow, instance_id, _RESTART))
         return changed if isinstance(changed, Failure) else RESTARTED
 
+    def reread_token(self) -> None:
+        """Take up the target's token, where it was rotated."""
+        self._client.reread_token()
+
     async def _timed(self, operation: str, request: Awaitable[T]) -> T | Failure:
         started = self._seconds()
         try:
@@ -168,5 +177,8 @@ class Sender:
             answer, outcome = failure, failure.reason
             if failure.meaning is Meaning.UNAUTHORIZED:
                 self._client.reread_token()  # it may have been rotated: the next probe has the new one
-        self._metrics.called(operation, outcome, self._seconds() - started)
+        self._took(operation, outcome, self._seconds() - started)
         return answer
+
+    def _took(self, operation: str, outcome: str, seconds: float) -> None:
+        self._metrics.called(operation, outcome, seconds)

@@ -7,11 +7,14 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 from bridge.call import HIGH, LOW, Operation
+from bridge.outbox.base import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from bridge.outbox.base import Entry
+
+    Kind = tuple[str, str]  # workflow and operation
 
 PRIORITIES = range(HIGH, LOW + 1)
 ITEM_OVERHEAD_BYTES = 1  # the comma between two elements of a batch
@@ -58,6 +61,24 @@ class Lane:
             self.offered = create
         return create
 
+    def here(self, standing: Collection[int]) -> list[Entry]:
+        """All but what is in flight, in order; standing: the seqs of the window's heads."""
+        offered = [self.offered] if self.offered is not None and self.offered.seq in standing else []
+        return [*offered, *self.waiting]
+
+    def take_back(self, standing: Collection[int]) -> list[tuple[Entry, Verdict]]:
+        """What is here leaves; gives it in order, with how each is to wait: creates may pass what was parked."""
+        passed = bool(self.parked and not self.held) or (self.offered is not None and self.offered.parked)
+        back = []
+        for entry in self.here(standing):
+            passed = passed or entry.parked
+            parks = passed and entry.operation != Operation.CREATE
+            back.append((entry, Verdict.PARK if parks else Verdict.RETRY))
+        self.waiting.clear()
+        if self.offered is not None and self.offered.seq in standing:
+            self.offered = None
+        return back
+
 
 class Heads:
     """The entries that may be sent now, in the order in which they became so, by priority."""
@@ -80,6 +101,14 @@ class Heads:
 
     def __len__(self) -> int:
         return sum(map(len, self._queues))
+
+    def __iter__(self) -> Iterator[Entry]:
+        """In the order in which they go."""
+        return (entry for queue in self._queues for entry in queue)
+
+    def remove(self, seqs: Collection[int]) -> None:
+        """These may not be sent any more."""
+        self._queues = tuple(deque(entry for entry in queue if entry.seq not in seqs) for queue in self._queues)
 
     def first(self) -> list[Entry]:
         """The entry of each priority that has waited longest."""
@@ -104,13 +133,15 @@ class Heads:
 class Window:
     """A bounded part of one queue. The caller loads entries, takes some to send, and says how each of them ended.
 
-    An entry is loaded once; it leaves by ``settled``, ``retried`` or ``parked``. Every method costs the same however
-    much is loaded, except for the rare entry that comes back into the middle of a lane.
+    An entry is loaded once; it leaves by ``settled``, ``retried`` or ``parked``, or unsent by ``unload`` or
+    ``take_back``. Every method costs the same however much is loaded, except for these two, and for the rare entry that
+    comes back into the middle of a lane.
     """
 
     def __init__(self) -> None:
         self.creates: defaultdict[str, Heads] = defaultdict(Heads)  # by workflow; sent together, up to a batch
-        self.singles: defaultdict[str, Heads] = defaultdict(Heads)  # by workflow; events, status changes: one a request
+        # By workflow and operation; events and status changes: one a request.
+        self.singles: defaultdict[tuple[str, str], Heads] = defaultdict(Heads)
         self.size = 0  # entries loaded and not yet settled
         self._lanes: dict[str, Lane] = {}
 
@@ -132,8 +163,12 @@ class Window:
     def _offer(self, lane: Lane) -> None:
         entry = lane.offer()
         if entry is not None:
-            heads = self.creates if entry.operation == Operation.CREATE else self.singles
-            heads[entry.workflow].push(entry)
+            self._heads(entry).push(entry)
+
+    def _heads(self, entry: Entry) -> Heads:
+        if entry.operation == Operation.CREATE:
+            return self.creates[entry.workflow]
+        return self.singles[entry.workflow, entry.operation]
 
     def settled(self, entries: Iterable[Entry]) -> None:
         """These are delivered or dead: their lanes go on."""
@@ -160,8 +195,7 @@ class Window:
     def put_back(self, entries: Iterable[Entry]) -> None:
         """These were taken and not sent, or not done, and are to be sent again as soon as may be."""
         for entry in reversed(list(entries)):
-            heads = self.creates if entry.operation == Operation.CREATE else self.singles
-            heads[entry.workflow].put_back(entry)
+            self._heads(entry).put_back(entry)
 
     def held_back(self) -> tuple[list[Entry], list[Entry]]:
         """Entries that wait here, not offered, behind one that waits in the outbox: behind retries, behind parked."""
@@ -179,6 +213,41 @@ class Window:
         """What waits here, not offered, in the lane of an entry that is held in the outbox."""
         lane = self._lanes.get(entry.lane_key)
         return [] if lane is None else list(lane.waiting)
+
+    def groups(self) -> Iterator[tuple[Kind, Heads]]:
+        """What may be sent, by workflow and operation."""
+        yield from (((workflow, Operation.CREATE), heads) for workflow, heads in self.creates.items())
+        yield from self.singles.items()
+
+    def standing(self) -> set[int]:
+        """The seqs of all heads: what is offered beside them is in flight."""
+        return {entry.seq for _, heads in self.groups() for entry in heads}
+
+    def lanes(self) -> Iterator[tuple[str, Lane]]:
+        """All that something is here of, by their keys."""
+        return iter(self._lanes.items())
+
+    def weight(self, head: Entry) -> int:
+        """How many entries are here because of it: itself, and what waits behind it."""
+        return 1 + len(self._lanes[head.lane_key].waiting)
+
+    def take_back(self, keys: Iterable[str]) -> list[tuple[Entry, Verdict]]:
+        """What is here of these lanes and not in flight leaves; gives it, with the verdict by which it is to wait.
+
+        The caller settles it so before anything is loaded again.
+        """
+        standing = self.standing()
+        back: list[tuple[Entry, Verdict]] = []
+        for key in keys:
+            lane = self._lanes[key]
+            back += lane.take_back(standing)
+            if lane.empty:
+                del self._lanes[key]
+        self.size -= len(back)
+        gone = standing & {entry.seq for entry, _ in back}
+        for _, heads in self.groups():
+            heads.remove(gone)
+        return back
 
     def unload(self, entries: Iterable[Entry]) -> None:
         """These were not offered, and are in the outbox's care again."""

@@ -5,8 +5,8 @@ dicts, lists, texts, numbers, booleans and null. Where YAML has read a CEL expre
 how to quote it, and reading goes on so that one look finds everything.
 """
 
-from bridge.document.files import Files
+from bridge.document.files import Files, digest_of
 from bridge.document.include import load
 from bridge.document.model import Document, Keys, Place, dotted
 
-__all__ = ["Document", "Files", "Keys", "Place", "dotted", "load"]
+__all__ = ["Document", "Files", "Keys", "Place", "digest_of", "dotted", "load"]

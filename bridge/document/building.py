@@ -58,7 +58,7 @@ class Builder:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._report(key_node, path, "a name is a text, not a list or a mapping")
                 continue
-            key = key_node.value
+            key = self._characters(key_node, path)
             if key in lines:
                 self._report(key_node, (*path, key), f"given twice; the first is on line {lines[key]}: keep one")
                 continue
@@ -98,13 +98,24 @@ class Builder:
             )
             return written
         if node.tag == STR:
-            return self._whole(node, path) if node.style is None else node.value
+            return self._whole(node, path) if node.style is None else self._characters(node, path)
         self._document.texts[path] = node.value
         try:
             return _CONVERT[node.tag](node.value)
         except (KeyError, ValueError):
             self._report(node, path, f"{_shown(path, written[:40])} is not a value that can be written here")
             return None
+
+    def _characters(self, node: yaml.ScalarNode, path: Keys) -> str:
+        r"""A text; what JSON writes as two escapes (``\ud83d\ude00``) is one character, and half of one is reported."""
+        text = str(node.value)
+        if text.isascii():
+            return text
+        try:
+            return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            self._report(node, path, "half of a character: escapes from \\ud800 to \\udfff stand in pairs")
+            return text.encode("utf-8", "replace").decode()
 
     def _whole(self, node: yaml.ScalarNode, path: Keys) -> str:
         """A plain text; where a `` #`` has cut it inside a quote, that is reported and mended."""

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bridge.document.include import matching, patterns
-from bridge.document.reading import MAX_BYTES, read
+from bridge.document.reading import read
 from bridge.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+MOST_BYTES = 16 * 1024 * 1024 + 1  # more than any file that is used has
 
 
 class Files:
@@ -35,16 +37,16 @@ class Files:
 
         more: further files to look at.
         """
-        digest = _digest(self.path)
+        digest = digest_of(self.path)
         if digest != self._digest:
             self._digest = digest
             self._learn()
         found = {str(self.path): digest}
         for pattern in self._patterns:
-            found.update({str(file): _digest(file) for file in matching(self.path.parent, pattern)})
+            found.update({str(file): digest_of(file) for file in matching(self.path.parent, pattern)})
         for files in self._further:
             found.update(files.look())
-        found.update({name: _digest(Path(name)) for name in more if name not in found})
+        found.update({name: digest_of(Path(name)) for name in more if name not in found})
         return found
 
     def _learn(self) -> None:
@@ -58,9 +60,10 @@ class Files:
         self._further = [Files(self.path.parent / name) for name in named if isinstance(name, str)]
 
 
-def _digest(file: Path) -> str:
+def digest_of(file: Path) -> str:
+    """Changes when the file's content does, up to MOST_BYTES of it; "" where it cannot be read."""
     try:
         with file.open("rb") as opened:
-            return hashlib.sha256(opened.read(MAX_BYTES + 1)).hexdigest()
+            return hashlib.sha256(opened.read(MOST_BYTES)).hexdigest()
     except (OSError, ValueError):  # also for what cannot be a name at all
         return ""

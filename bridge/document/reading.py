@@ -158,4 +158,9 @@ def _complaint(error: yaml.MarkedYAMLError) -> tuple[int, str]:
     if error.context == "while scanning a quoted scalar" and error.context_mark:
         return error.context_mark.line, UNCLOSED
     mark = error.problem_mark or error.context_mark
-    return mark.line if mark else 0, error.problem or str(error.context)
+    place = mark.line if mark else 0
+    if "'\\t'" in (error.problem or ""):
+        return place, "a tab; YAML is indented by spaces"
+    if str(error.context).endswith(("flow sequence", "flow mapping")) and "<stream end>" in (error.problem or ""):
+        return error.context_mark.line if error.context_mark else place, "the bracket that is opened here is not closed"
+    return place, error.problem or str(error.context)

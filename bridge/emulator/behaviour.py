@@ -6,7 +6,7 @@ import re
 from functools import cached_property
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 _TYPE = "[a-zA-Z0-9_][a-zA-Z0-9_-]{0,99}"
 _RETENTION = re.compile(r"(\d+)\s+(second|minute|hour|day|week|month|year)s?")
@@ -20,7 +20,16 @@ _UNIT_MS = {
     "year": 365 * 86_400_000,
 }
 
-Behaviour = Annotated[str, StringConstraints(pattern=rf"^(completes|fails|waits: ?{_TYPE}(, ?{_TYPE})*)$")]
+_BEHAVIOUR = rf"^(completes|fails|waits: ?{_TYPE}(, ?{_TYPE})*)$"
+
+
+def _a_behaviour(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(_BEHAVIOUR, value):
+        raise ValueError(f"{value!r} is not completes, fails, waits:TYPE or waits:TYPE,TYPE")
+    return value
+
+
+Behaviour = Annotated[str, BeforeValidator(_a_behaviour), StringConstraints(pattern=_BEHAVIOUR)]
 
 
 def duration_ms(value: object) -> int:

@@ -37,22 +37,27 @@ class Inspection(NamedTuple):
         return all(answer.finding.good for answer in self.answers)
 
 
-class _Subject(NamedTuple):
+class Subject(NamedTuple):
+    """Somebody to be asked."""
+
     name: str
     path: str
     findings: AsyncGenerator[Finding, None]
 
 
-async def inspect(config: Config, timeout_seconds: float, progress: Callable[[int, int], None]) -> Inspection:
-    """Ask all sources, dead letter destinations and targets.
+async def inspect(
+    config: Config, timeout_seconds: float, progress: Callable[[int, int], None], more: Sequence[Subject] = ()
+) -> Inspection:
+    """Ask all sources, dead letter destinations and targets, and ``more`` before them.
 
     timeout_seconds: what has not answered then is a finding, too. progress: gets how many are done, and of how many.
     Raises ConfigError where a part's packages are not installed.
     """
     subjects = [
-        *(_Subject(f"source {name}", f"sources.{name}", _source(each)) for name, each in config.sources.items()),
+        *more,
+        *(Subject(f"source {name}", f"sources.{name}", _source(each)) for name, each in config.sources.items()),
         *(
-            _Subject(f"source {name}", f"sources.{name}.registry", registries.inspect(each.registry))
+            Subject(f"source {name}", f"sources.{name}.registry", registries.inspect(each.registry))
             for name, each in config.sources.items()
             if each.registry is not None
         ),
@@ -61,7 +66,7 @@ async def inspect(config: Config, timeout_seconds: float, progress: Callable[[in
     ]
     done: list[str] = []
 
-    async def one(subject: _Subject) -> list[Answered]:
+    async def one(subject: Subject) -> list[Answered]:
         found = await _within(subject, timeout_seconds)
         done.append(subject.name)
         progress(len(done), len(subjects))
@@ -71,12 +76,12 @@ async def inspect(config: Config, timeout_seconds: float, progress: Callable[[in
     return Inspection([answer for answers in found for answer in answers], sum(map(_sent, found)))
 
 
-def _target(config: Config, name: str) -> _Subject:
+def _target(config: Config, name: str) -> Subject:
     findings = targets.inspect(config.targets[name], targets.workflows_of(config, name))
-    return _Subject(f"target {name}", f"targets.{name}", findings)
+    return Subject(f"target {name}", f"targets.{name}", findings)
 
 
-async def _within(subject: _Subject, timeout_seconds: float) -> list[Answered]:
+async def _within(subject: Subject, timeout_seconds: float) -> list[Answered]:
     found: list[Answered] = []
     try:
         async with asyncio.timeout(timeout_seconds), aclosing(subject.findings) as findings:
@@ -105,11 +110,13 @@ def _source(settings: SourceSettings) -> AsyncGenerator[Finding, None]:
     return found
 
 
-def _dead_letters(config: Config) -> list[_Subject]:
+def _dead_letters(config: Config) -> list[Subject]:
     if not isinstance(config.dead_letters, DeadLettersSettings):
         return []
     to = config.dead_letters.to
+    if to is None:
+        return []
     module = import_module(f"bridge.sources.{to.type}_inspection")
     if to.type == "kafka":
-        return [_Subject("dead letters", "dead_letters.to", module.inspect_topic(to, to.topic))]
-    return [_Subject("dead letters", "dead_letters.to", module.inspect_exchange(to, to.exchange, to.routing_key))]
+        return [Subject("dead letters", "dead_letters.to", module.inspect_topic(to, to.topic))]
+    return [Subject("dead letters", "dead_letters.to", module.inspect_exchange(to, to.exchange, to.routing_key))]

@@ -2,6 +2,17 @@
 
 from bridge.metrics.metrics import Metrics
 from bridge.metrics.table import OUTCOMES, PREFIX, RELOADS, SOURCE_COUNTERS, TABLE, Metric
-from bridge.metrics.watch import Behind, Reading
+from bridge.metrics.watch import Behind, FileReading, Reading
 
-__all__ = ["OUTCOMES", "PREFIX", "RELOADS", "SOURCE_COUNTERS", "TABLE", "Behind", "Metric", "Metrics", "Reading"]
+__all__ = [
+    "OUTCOMES",
+    "PREFIX",
+    "RELOADS",
+    "SOURCE_COUNTERS",
+    "TABLE",
+    "Behind",
+    "FileReading",
+    "Metric",
+    "Metrics",
+    "Reading",
+]

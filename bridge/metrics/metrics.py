@@ -6,7 +6,7 @@ Label values are names of the configuration or codes from a fixed list, never id
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,13 +19,11 @@ from prometheus_client import (
 
 from bridge import __version__
 from bridge.metrics.instruments import Histogram
-from bridge.metrics.table import OPERATIONS, OUTCOMES, RELOADS, ROWS, SOURCE_COUNTERS, WATCHED, Metric
+from bridge.metrics.table import OPERATIONS, OUTCOMES, RELOADS, ROWS, WATCHED, Metric
 from bridge.metrics.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from bridge.metrics.watch import Reading
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class Metrics:
@@ -34,7 +32,7 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # half of all series, and nobody asks for them
         self.registry = registry or _process_registry()
-        self._watch = Watch(self.registry)
+        self.watch = Watch(self.registry)
         rows = {name: row for name, row in ROWS.items() if name not in WATCHED}
         self._counters = {name: self._counter(row) for name, row in rows.items() if row.type == "counter"}
         self._gauges = {
@@ -67,6 +65,7 @@ class Metrics:
             self.unacknowledged(source, 0)
             self.waiting(source, on=False)
             self.held_up(source, on=False)
+            self.source_paused(source, on=False)
             self._histograms["source_batch_duration_seconds"].declare(source)
         for rule, operation in rules:
             self._add("messages_matched_total", 0, rule)
@@ -75,9 +74,24 @@ class Metrics:
                 self._add("deliveries_total", 0, rule, operation, outcome)
         self._histograms["batch_size_calls"].declare()
         self._histograms["event_loop_lag_seconds"].declare()
+        self._histograms["outbox_write_duration_seconds"].declare()
         for operation in OPERATIONS:
             self._histograms["end_to_end_duration_seconds"].declare(operation)
             self._histograms["delivery_attempts"].declare(operation)
+        for operation in (*OPERATIONS, "get"):
+            self._histograms["request_duration_seconds"].declare(operation, "ok")
+
+    def values(self, name: str) -> Mapping[tuple[str, ...], float]:
+        """A counter or gauge of the table that has labels as it is now, by these; ``name`` without the prefix.
+
+        Not by ``collect``, which makes an object of each series: ten times the cost, for who asks every second.
+        """
+        series: Mapping[Sequence[str], Any] = (self._counters.get(name) or self._gauges[name])._metrics  # noqa: SLF001
+        return {tuple(labels): one._value.get() for labels, one in series.items()}  # noqa: SLF001
+
+    def exemplify(self, name: str, value: float, trace: Mapping[str, str], at_seconds: float, *labels: str) -> None:
+        """Of a histogram of the table, ``name`` without the prefix: an observation, and the trace it belongs to."""
+        self._histograms[name].exemplify(value, trace, at_seconds, *labels)
 
     # -- configuration --
 
@@ -145,6 +159,15 @@ class Metrics:
         for labels, count in counts.items():
             self._add("dead_letters_total", count, *labels)
 
+    def dead_letter_capacity(self, size_bytes: int) -> None:
+        """So many bytes of dead letters are kept at most; 0: as many as there are."""
+        if size_bytes:
+            self._gauges["dead_letter_capacity_bytes"].set(size_bytes)
+
+    def dead_letters_seen_to(self, how: str, count: int) -> None:
+        """So many were "copied" to dead_letters.to, were "cut" there, or have "expired" by dead_letters.keep."""
+        self._counters[f"dead_letters_{how}_total"].inc(count)
+
     def connected(self, source: str, up: bool) -> None:  # noqa: FBT001  the state itself is what is told
         """The source has, or has lost, its broker."""
         self._gauges["source_connected"].labels(source).set(up)
@@ -173,13 +196,17 @@ class Metrics:
         """The source waits, or no longer waits, for room in the outbox."""
         self._gauges["source_held_up"].labels(source).set(on)
 
+    def source_paused(self, source: str, on: bool) -> None:  # noqa: FBT001  the state itself is what is told
+        """An operator has paused the source, or it goes on."""
+        self._gauges["source_paused"].labels(source).set(on)
+
     def unacknowledged(self, source: str, count: int) -> None:
         """Messages that were received and wait for their receipt, as of now."""
         self._gauges["source_unacknowledged_messages"].labels(source).set(count)
 
     def forget_source(self, source: str) -> None:
         """The source is not read any more: what it is like now is not reported, what it has done still is."""
-        self._watch.sources.pop(source, None)
+        self.watch.forget_source(source)
         for name, gauge in self._gauges.items():
             if ROWS[name].labels == ("source",):
                 gauge.remove(source)
@@ -190,6 +217,11 @@ class Metrics:
         """Settlements by rule, operation and outcome (a Verdict)."""
         for labels, count in counts.items():
             self._add("deliveries_total", count, *labels)
+
+    def errored(self, counts: Mapping[str, int]) -> None:
+        """Instances that ended in an error, by the rule that has made them."""
+        for rule, count in counts.items():
+            self._add("instances_errored_total", count, rule)
 
     def retried(self, counts: Mapping[tuple[str, str], int]) -> None:
         """Calls that are tried again later, by operation and why."""
@@ -205,11 +237,10 @@ class Metrics:
         """One HTTP request; ``outcome`` is "ok", the Meaning of a refusal, or the reason of an ApiUnknown."""
         self._histograms["request_duration_seconds"].observe((seconds,), operation, outcome)
 
-    def batch(self, size: int) -> None:
-        """One request that created ``size`` instances, or tried to."""
+    def batch(self, size: int, made: int = 0) -> None:
+        """One request that was to create ``size`` instances; alone, the ``made`` ones had taken one request each."""
         self._histograms["batch_size_calls"].observe((float(size),))
-        if size > 1:
-            self._counters["requests_saved_total"].inc(size - 1)
+        self._counters["requests_saved_total"].inc(max(made - 1, 0))
 
     def throttled(self, reasons: Iterable[tuple[str, str]], seconds: float) -> None:
         """So long calls of these targets waited for these reasons: ``budget``, ``block``, ``creations``."""
@@ -224,26 +255,9 @@ class Metrics:
         """Delivered calls: how long each took from the timestamp of its message."""
         self._histograms["end_to_end_duration_seconds"].observe(seconds, operation)
 
-    # -- read when scraped --
-
-    def watch_outbox(self, read: Callable[[], tuple[int, ...]]) -> None:
-        """``read`` gives the fields of a ``Depth``; it must not block."""
-        self._watch.outbox = read
-
-    def watch_quota(self, target: str, read: Callable[[], tuple[float, float, float] | None]) -> None:
-        """``read`` gives limit, remaining, and seconds until the reset; None where no quota is known."""
-        self._watch.quotas[target] = read
-
-    def watch_pauses(self, read: Callable[[], Iterable[tuple[str, str, str]]]) -> None:
-        """``read`` gives target, workflow ("" for all of them) and reason of each pause."""
-        self._watch.pauses = read
-
-    def watch_source(self, name: str, read: Callable[[], Reading]) -> None:
-        """``read`` must not block. Raises ValueError where it counts what is not one of SOURCE_COUNTERS."""
-        unknown = sorted(set(read().counts) - set(SOURCE_COUNTERS))
-        if unknown:
-            raise ValueError(f"source {name} counts {', '.join(unknown)}; known: {', '.join(SOURCE_COUNTERS)}")
-        self._watch.sources[name] = read
+    def outbox_wrote(self, seconds: float) -> None:
+        """A transaction of the outbox is on disk, after so long."""
+        self._histograms["outbox_write_duration_seconds"].observe((seconds,))
 
 
 def _process_registry() -> CollectorRegistry:

@@ -14,6 +14,7 @@ _BUCKETS = {
     ),
     # A batch of a fetch, some hundred messages; a Protobuf of a megabyte takes longer.
     "source_batch_duration_seconds": (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0),
+    "outbox_write_duration_seconds": (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
     "delivery_attempts": (1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0),
     "event_loop_lag_seconds": (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
     "batch_size_calls": (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 80.0, 99.0, 100.0),
@@ -74,6 +75,7 @@ TABLE: tuple[Metric, ...] = (
     _row(
         "source_skipped_total", "counter", "source", "messages", "The broker would have given again what the outbox had"
     ),
+    _row("source_paused", "gauge", "source", "0 or 1", "Whether an operator has paused the source"),
     _row("source_held_up", "gauge", "source", "0 or 1", "Whether the source waits for room in the outbox"),
     _row("source_batch_duration_seconds", "histogram", "source", "seconds", "Decoding one fetch and asking the rules"),
     _row("source_waiting", "gauge", "source", "0 or 1", "Whether the source waits for a schema registry"),
@@ -103,20 +105,35 @@ TABLE: tuple[Metric, ...] = (
     ),
     _row("shadow_failures_total", "counter", "source", "batches", "Batches that could not be compared: a defect"),
     # outbox
-    _row("outbox_entries", "gauge", "state", "calls", "Calls waiting: ready, parked, or later (retry, delay)"),
+    _row("outbox_entries", "gauge", "state", "calls", "Calls waiting: ready, parked, or later (retry, delay, no room)"),
+    _row("outbox_bytes", "gauge", "", "bytes", "Size of the outbox file and its log"),
+    _row("outbox_capacity_bytes", "gauge", "", "bytes", "When so much of it is used, intake waits; 0: no bound"),
+    _row("outbox_write_duration_seconds", "histogram", "", "seconds", "One transaction of the outbox, fsync included"),
+    _row("outbox_write_errors_total", "counter", "", "transactions", "Transactions that failed, and were tried again"),
+    _row(
+        "duplicates_suppressed_total", "counter", "source", "messages", "Messages that came again, known by their ids"
+    ),
     _row("parked_oldest_timestamp_seconds", "gauge", "", "Unix time", "Arrival of the oldest parked call; or absent"),
     _row("blocked_lanes", "gauge", "", "lanes", "Lanes that a dead letter blocks (on_dead: block)"),
     _row("outbox_oldest_timestamp_seconds", "gauge", "", "Unix time", "Arrival of the oldest waiting call; or absent"),
     _row("dead_letter_entries", "gauge", "", "dead letters", "Dead letters kept, waiting for somebody"),
+    _row("dead_letter_bytes", "gauge", "", "bytes", "Bytes of the dead letters kept"),
+    _row("dead_letter_capacity_bytes", "gauge", "", "bytes", "When so many are kept, intake waits; 0: no bound"),
+    _row("dead_letters_copied_total", "counter", "", "dead letters", "Dead letters copied to dead_letters.to"),
+    _row(
+        "dead_letters_cut_total", "counter", "", "dead letters", "Dead letters that dead_letters.to took in part or not"
+    ),
+    _row("dead_letters_expired_total", "counter", "", "dead letters", "Dead letters deleted after dead_letters.keep"),
     _row("dead_letters_total", "counter", "rule reason", "dead letters", "Messages or calls that became dead letters"),
     # dispatch
     _row("deliveries_total", "counter", "rule operation outcome", "calls", "What became of a call after an attempt"),
+    _row("instances_errored_total", "counter", "rule", "instances", "Made by a rule with watch, and ended in an error"),
     _row("retries_total", "counter", "operation reason", "calls", "Calls that are tried again later, and why"),
     _row("delivery_attempts", "histogram", "operation", "attempts", "Attempts that a delivered call took"),
     _row("last_delivery_timestamp_seconds", "gauge", "target", "Unix time", "When the target last did what was asked"),
     _row("request_duration_seconds", "histogram", "operation outcome", "seconds", "One HTTP request to the API"),
     _row("batch_size_calls", "histogram", "", "calls", "Creates that one request carried"),
-    _row("requests_saved_total", "counter", "", "requests", "Requests that batches of creates made unnecessary"),
+    _row("requests_saved_total", "counter", "", "requests", "Instances that batches have made, less these batches"),
     _row(
         "quota_limit_requests", "gauge", "target", "requests", "The token's quota, by the API; absent where it has none"
     ),
@@ -130,20 +147,43 @@ TABLE: tuple[Metric, ...] = (
         "Time in which calls waited only for the quota (budget), its block (block) or the creation rate (creations)",
     ),
     _row("creations_refused_total", "counter", "target workflow", "requests", "429s for too many instances a second"),
-    _row("paused", "gauge", "target workflow reason", "1", "What is not called now, and why; no workflow: the target"),
+    _row(
+        "paused",
+        "gauge",
+        "target workflow operation reason",
+        "1",
+        "What is not called now, and why: a workflow, an operation (create, event, status, get), or all of the target",
+    ),
+    _row(
+        "operator_paused", "gauge", "kind name", "1", "What operators have paused: a source, rule, workflow …, or all"
+    ),
+    _row("useful_replicas", "gauge", "", "replicas", "Replicas that this process's work would keep busy; sum them up"),
     _row("end_to_end_duration_seconds", "histogram", "operation", "seconds", "From the message's time to delivered"),
 )
 
 ROWS = {row.name.removeprefix(PREFIX): row for row in TABLE}
 # What a source may count, by the name under which it does.
 SOURCE_COUNTERS = {name: ROWS[f"source_{name}_total"] for name in ("rebalances", "commits", "skipped")}
-# What ``watch_quota`` reports, in its order.
+# What ``Watch.quota`` reports, in its order.
 QUOTA_GAUGES = tuple(ROWS[f"quota_{name}"] for name in ("limit_requests", "remaining_requests", "reset_seconds"))
 # What is read only when somebody scrapes.
 WATCHED = frozenset(
     (
         *("outbox_entries", "outbox_oldest_timestamp_seconds", "parked_oldest_timestamp_seconds", "blocked_lanes"),
-        *("dead_letter_entries", "paused", "source_partitions", "source_lag_messages", "source_lag_seconds"),
+        *(
+            "dead_letter_entries",
+            "dead_letter_bytes",
+            "paused",
+            "operator_paused",
+            "useful_replicas",
+            "outbox_bytes",
+            "outbox_capacity_bytes",
+            "outbox_write_errors_total",
+            "duplicates_suppressed_total",
+            "source_partitions",
+            "source_lag_messages",
+            "source_lag_seconds",
+        ),
         *(row.name.removeprefix(PREFIX) for row in (*SOURCE_COUNTERS.values(), *QUOTA_GAUGES)),
     )
 )

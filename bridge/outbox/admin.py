@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bridge.errors import OutboxError
+from bridge.outbox.bindable import plain
 from bridge.outbox.dead_rows import dead_letter_of
 from bridge.outbox.file import check_version, connect_reader, corrupt, is_transient
+from bridge.outbox.ledger import found
+from bridge.outbox.overview import EVERY, EVERYTHING, Deed, Kind, Paused
 from bridge.outbox.sql import QUERIES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from bridge.outbox.base import StoredDeadLetter
+    from bridge.outbox.overview import DeadLetterFilter, LedgerFilter, LedgerRow
     from bridge.outbox.rows import Row
+
+    Values = tuple[int, ...] | Mapping[str, int | str | bytes | None]
+
+T = TypeVar("T")
+LAST = (1 << 63) - 1  # no number is above it
 
 
 class SqliteOutboxAdmin:
@@ -25,45 +34,53 @@ class SqliteOutboxAdmin:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def dead_letters(self, after: int = 0, limit: int = 100) -> Sequence[StoredDeadLetter]:
+    def dead_letters(
+        self, after: int = 0, limit: int = 100, chosen: DeadLetterFilter = EVERY
+    ) -> list[StoredDeadLetter]:
         """See OutboxAdmin."""
-        return [dead_letter_of(row) for row in self._read("dead_letters", (after, limit))]
+        values = {**_asked(chosen), "after": after, "limit": limit}
+        return [dead_letter_of(row) for row in self._read("dead_letters", values)]
+
+    def newest_dead_letters(
+        self, before: int | None = None, limit: int = 100, chosen: DeadLetterFilter = EVERY
+    ) -> list[StoredDeadLetter]:
+        """See OutboxAdmin."""
+        values = {**_asked(chosen), "before": LAST if before is None else before, "limit": limit}
+        return [dead_letter_of(row) for row in self._read("newest_dead_letters", values)]
 
     def dead_letter(self, number: int) -> StoredDeadLetter | None:
         """See OutboxAdmin."""
         return next((dead_letter_of(row) for row in self._read("dead_letter", (number,))), None)
 
-    def release(self, number: int) -> bool:
-        """The dead letter blocks its lane no longer; False where it blocked none. See ``_wish``."""
-        if not self._read("is_blocked", (number,)):
-            return False
-        self._wish(number, "release")
-        return True
+    def dead_letter_numbers(self, after: int = 0, limit: int = 1_000, chosen: DeadLetterFilter = EVERY) -> list[int]:
+        """See OutboxAdmin."""
+        values = {**_asked(chosen), "after": after, "limit": limit}
+        return [number for (number,) in self._read("dead_letter_numbers", values)]
 
-    def discard(self, number: int) -> bool:
-        """The dead letter is gone, with what it blocked; False where there is none. See ``_wish``."""
-        if self.dead_letter(number) is None:
-            return False
-        self._wish(number, "discard")
-        return True
+    def dead_letter_kinds(self, chosen: DeadLetterFilter = EVERY) -> list[Kind]:
+        """See OutboxAdmin."""
+        return [Kind(*row) for row in self._read("dead_letter_kinds", _asked(chosen))]
 
-    def is_fulfilled(self) -> bool:
-        """Whether everything wished for is done."""
-        return not self._read("is_wished", ())
+    def blocks(self, number: int) -> bool:
+        """See OutboxAdmin."""
+        return bool(self._read("blocked_by", (number,)))
 
-    def _wish(self, number: int, what: str) -> None:
-        """Write it down; the process that owns the file does it within a second, else the next one when it starts.
+    def pauses(self) -> list[Paused]:
+        """See OutboxAdmin."""
+        return [Paused(*row) for row in self._read("pauses", ())]
 
-        Raises OutboxError where the file cannot be written.
-        """
-        try:
-            with closing(sqlite3.connect(self._path, isolation_level=None)) as connection:
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute(QUERIES["insert_wish"], (number, what))
-        except sqlite3.Error as error:
-            raise OutboxError(f"the outbox file {self._path} cannot be written now: {error}") from error
+    def audit(self, before: int | None = None, limit: int = 100) -> list[Deed]:
+        """See OutboxAdmin."""
+        return [Deed(*row) for row in self._read("audit", (LAST if before is None else before, limit))]
 
-    def _read(self, query: str, values: tuple[int, ...]) -> list[Row]:
+    def ledger(self, before: int | None = None, limit: int = 100, chosen: LedgerFilter = EVERYTHING) -> list[LedgerRow]:
+        """See OutboxAdmin."""
+        return self._on(lambda connection: found(connection, LAST if before is None else before, limit, chosen))
+
+    def _read(self, query: str, values: Values) -> list[Row]:
+        return self._on(lambda connection: connection.execute(QUERIES[query], values).fetchall())
+
+    def _on(self, look: Callable[[sqlite3.Connection], list[T]]) -> list[T]:
         if not self._path.is_file():
             raise OutboxError(f"there is no outbox file {self._path}; the bridge makes it when it runs")
         try:
@@ -71,8 +88,15 @@ class SqliteOutboxAdmin:
                 check_version(connection, self._path)
                 if not connection.execute("PRAGMA user_version").fetchone()[0]:
                     raise OutboxError(f"the file {self._path} holds no outbox yet; the bridge makes it when it runs")
-                return connection.execute(QUERIES[query], values).fetchall()
+                return look(connection)
         except sqlite3.Error as error:
             if is_transient(error):
                 raise OutboxError(f"the outbox file {self._path} cannot be read now: {error}") from error
             raise corrupt(self._path, error) from error
+
+
+def _asked(chosen: DeadLetterFilter) -> dict[str, int | str | bytes | None]:
+    """The parameters of sql.CHOSEN."""
+    text = chosen.text or None
+    as_bytes = None if text is None else text.encode("utf-8", "surrogateescape")
+    return {**chosen._asdict(), "text": None if text is None else plain(text.lower()), "bytes": as_bytes}

@@ -34,10 +34,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from bridge.call import Policy
 from bridge.message import Positions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from bridge.call import Call
     from bridge.message import Message, Position
@@ -52,6 +53,12 @@ class Queue(NamedTuple):
 
 # A lane below this is no lane: it has one call alone, and lies with those of the default lanes. See ``Call.lane``.
 NO_LANE = "\x02"
+
+
+# Due then is what was put off until an operator wants it back: the end of the year 9999. See ``Outbox.recall``.
+PUT_OFF_MS = 253_402_300_799_000
+# Due then is what the caller has no room for, until it fetches it. See ``Outbox.fetch``.
+AWAY_MS = PUT_OFF_MS + 1
 
 
 class Entry(NamedTuple):
@@ -74,6 +81,7 @@ class Entry(NamedTuple):
     arrived_ms: int
     attempts: int  # calls made so far whose outcome was settled
     waited_ms: int = 0  # how long it was tried: requests, and the pauses that the caller chose to make after them
+    parked: bool = False  # it comes from ``later``, where it was after PARK
 
     @property
     def queue(self) -> Queue:
@@ -89,6 +97,11 @@ class Entry(NamedTuple):
     def lane_key(self) -> str:
         """The order key within the queue."""
         return self.lane or self.instance_id
+
+
+def rule_of(entry: Entry) -> str:
+    """The rule that made the call."""
+    return Policy.decode(entry.policy).rule
 
 
 class Attempt(NamedTuple):
@@ -115,6 +128,7 @@ class DeadLetter(NamedTuple):
     died_ms: int = 0  # Unix epoch, milliseconds
     config: str = ""  # digest of the configuration that was in use when the message was taken in
     history: Sequence[Attempt] = ()  # in order; of many the first and the last ones (history.py)
+    redriven: int = 0  # how often it was sent again by an operator, and died again
 
 
 class StoredDeadLetter(NamedTuple):
@@ -122,6 +136,14 @@ class StoredDeadLetter(NamedTuple):
 
     number: int
     letter: DeadLetter
+
+
+class Dropped(NamedTuple):
+    """A message that a ``drop`` rule wants no call of."""
+
+    message: Message
+    reason: str  # the rule's text
+    config: str  # as of a dead letter
 
 
 class Intake(NamedTuple):
@@ -132,6 +154,7 @@ class Intake(NamedTuple):
     dead: Sequence[DeadLetter]
     positions: Mapping[str, Position]  # "topic/partition" -> last message of the batch; empty where there are none
     received_ms: int  # Unix epoch, milliseconds
+    dropped: Sequence[Dropped] = ()  # for the ledger
 
 
 class Verdict(StrEnum):
@@ -168,6 +191,14 @@ class Depth(NamedTuple):
     parked: int = 0  # of those that are later: whose last verdict was PARK
     oldest_parked_ms: int = 0  # arrival of the oldest of them; 0 when there is none
     blocked: int = 0  # lanes in which a dead letter holds back what comes after it
+    dead_bytes: int = 0  # of the dead letters kept
+
+
+class Fetched(NamedTuple):
+    """Entries that were away, within a lane in order of arrival; and whether there may be others."""
+
+    entries: Sequence[Entry]
+    more: bool
 
 
 class Receipt(Protocol):
@@ -227,8 +258,28 @@ class Outbox(Positions, Protocol):
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """Apply verdicts in one transaction; returns when they are safe (on disk, or published)."""
 
-    async def unpark(self, queue: Queue, lane_keys: Sequence[str]) -> None:
-        """What is parked in these lanes is due now."""
+    async def unpark(self, workflow: Queue, instance_ids: Sequence[str]) -> None:
+        """What is parked for these instances of the workflow is due now, whatever its lane; what is away stays so."""
+
+    async def recall(self, rules: Collection[str]) -> None:
+        """What was settled RETRY until PUT_OFF_MS is due now, but for the calls of these rules."""
+
+    async def fetch(self, queue: Queue, limit: int, without: Collection[tuple[str, str]]) -> Fetched:
+        """Of what was settled RETRY or PARK until AWAY_MS in this queue the first ones, as ``due`` would give them.
+
+        limit: how many are looked at. without: calls of these (workflow, operation) stay away.
+        """
+
+    async def away(self) -> Collection[Queue]:
+        """Queues of which something is settled until AWAY_MS: by an earlier process, for who opens the outbox."""
+
+    async def clock_set(self, by_ms: int) -> None:
+        """The clock was set ahead by so much (or back: negative), and nothing was given by the new time yet.
+
+        What waits for a span of time (RETRY, PARK) is due by as much later, or earlier, so that it waits as long as it
+        was to; what a free lane has made due stays due. A ``not_before`` is a time of day, and stays. PUT_OFF_MS and
+        AWAY_MS, too.
+        """
 
     def newest(self, workflow: Queue, instance_id: str) -> str:
         """The id of the newest instance that was made of this id (``Settlement.generation``); itself where of none."""
@@ -247,35 +298,3 @@ class Outbox(Positions, Protocol):
 
     async def close(self) -> None:
         """Write what is queued and let go. Never raises."""
-
-
-class OutboxAdmin(Protocol):
-    """What operators ask of a durable outbox; works on the file of a running bridge too."""
-
-    def dead_letters(self, after: int = 0, limit: int = 100) -> Sequence[StoredDeadLetter]:
-        """In order of death."""
-
-    def dead_letter(self, number: int) -> StoredDeadLetter | None:
-        """One, whole."""
-
-    def release(self, number: int) -> bool:
-        """The lane that this dead letter blocks goes on, soon; False where it blocks none."""
-
-    def discard(self, number: int) -> bool:
-        """The dead letter goes, soon, and with it what it blocks; False where there is none."""
-
-    def is_fulfilled(self) -> bool:
-        """Whether what was asked for is done."""
-
-
-class DeadLetterQueue(Protocol):
-    """Where dead letters go that the outbox itself does not keep: a Kafka topic or a RabbitMQ exchange."""
-
-    async def open(self) -> None:
-        """Connect; raises OutboxError when that is not possible."""
-
-    async def publish(self, letters: Sequence[DeadLetter]) -> None:
-        """Return once the broker has confirmed every letter; retries until then."""
-
-    async def close(self) -> None:
-        """Let go of the broker; never raises."""

@@ -31,9 +31,11 @@ def bindable(intake: Intake) -> Intake:
     made = intake._replace(
         calls=[(_shared(message, messages), _call(call)) for message, call in intake.calls],
         dead=[_letter(letter, _shared(letter.message, messages)) for letter in intake.dead],
+        dropped=[drop._replace(message=_shared(drop.message, messages)) for drop in intake.dropped],
         positions={name: _position(position) for name, position in intake.positions.items()},
     )
     same = list(intake.calls) == made.calls and list(intake.dead) == made.dead and intake.positions == made.positions
+    same = same and list(intake.dropped) == made.dropped
     return intake if same else made
 
 

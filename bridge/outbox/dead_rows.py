@@ -39,7 +39,7 @@ def dead_entry_row(entry: Entry, original: tuple[bytes | None, bytes | None, byt
     return (
         entry.source, entry.message_id, *original,
         death.reason, plain(death.detail), policy.rule, death.attempts, death.died_ms, policy.config, death.history,
-        *entry[1:11],
+        policy.redriven, *entry[1:11],
     )  # fmt: skip
 
 
@@ -50,16 +50,21 @@ def dead_letter_row(letter: DeadLetter) -> Row:
     return (
         message.source, message.id, message.key, message.body, rest_of(message),
         letter.reason, letter.detail, letter.rule, letter.attempts, letter.died_ms, letter.config,
-        history.stored(letter.history),
-        *rendered,
+        history.stored(letter.history), letter.redriven, *rendered,
     )  # fmt: skip
+
+
+def weight(row: Row) -> int:
+    """The bytes of a dead letter, as sql.DEAD_BYTES counts them."""
+    return sum(len(column) for column in row if isinstance(column, bytes))
 
 
 def dead_letter_of(row: Row) -> StoredDeadLetter:
     """The inverse: a row of ``dead_letters``, all columns in their order."""
-    number, source, message_id, key, body, rest, *why, tried, operation = row[:14]
-    rendered = None if operation is None else Call(Operation(operation), *row[14:])
+    number, source, message_id, key, body, rest, *why, tried, redriven, operation = row[:15]
+    rendered = None if operation is None else Call(Operation(operation), *row[15:])
     message = message_of(source, message_id, key, body, rest)
     reason, detail, rule, attempts, died_ms, config = why
-    letter = DeadLetter(message, reason, detail, rule, rendered, attempts, died_ms, config, history.read(tried))
+    letter = DeadLetter(message, reason, detail, rule, rendered, attempts, died_ms, config, history.read(tried),
+                        redriven)  # fmt: skip
     return StoredDeadLetter(number, letter)

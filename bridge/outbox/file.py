@@ -6,6 +6,7 @@ import fcntl
 import os
 import sqlite3
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -181,6 +182,15 @@ def check_version(connection: sqlite3.Connection, path: Path, *, migrates: bool 
         )
     if version == 0 and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
         raise OutboxError(f"{path} is an SQLite file, but no outbox; give the outbox a file of its own")
+
+
+def on_disk(path: Path) -> int:
+    """Bytes of the file and of SQLite's log beside it; 0 where there is none."""
+    size = 0
+    for file in (path, path.with_name(path.name + "-wal")):
+        with suppress(OSError):
+            size += file.stat().st_size
+    return size
 
 
 def _version(connection: sqlite3.Connection) -> int:

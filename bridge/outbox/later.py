@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import orjson
+
+from bridge.call import Policy
+from bridge.outbox.base import AWAY_MS, PUT_OFF_MS
 from bridge.outbox.lanes import BEHIND_CREATE, BEHIND_OTHER, NONE, RELEASED_AT_ONCE, behind, blocked, bound
 from bridge.outbox.rows import entries_of
 from bridge.outbox.sifting import creates, heads, queue_range, sift
@@ -15,13 +19,16 @@ from bridge.outbox.state import QUEUE_BITS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from bridge.outbox.base import Entry
+    from bridge.outbox.base import Entry, Queue
     from bridge.outbox.sifting import Lane
     from bridge.outbox.state import State
 
+    Kinds = Collection[tuple[str, str]]  # workflows and operations
+
 PARKED = 1  # in the column hold: the last verdict was PARK
+RECALLED_AT_ONCE = 2_000  # rows of one transaction
 _PAGE = 500  # rows looked at in one transaction, so that other work gets its turn
 
 
@@ -31,6 +38,13 @@ class Page(NamedTuple):
     entries: list[Entry]
     reached: int  # a seq
     more: bool  # there may be entries beyond it
+
+
+class Moment(NamedTuple):
+    """When something is given, and how far ``pending`` has given each queue in this process, as seqs."""
+
+    now_ms: int
+    read: Mapping[int, int]
 
 
 class Later:
@@ -74,11 +88,27 @@ class Later:
         """
         rows = self._connection.execute(QUERIES["due"], (now_ms, limit)).fetchall()
         rows.sort()  # by seq: within a lane in order of arrival
-        due = [row for row in rows if self._give(row, now_ms, read)]
-        given = [row[:-2] for row in due]
+        return self._given(rows, now_ms, read), len(rows) == limit
+
+    def fetch(self, number: int, limit: int, without: Kinds, moment: Moment) -> tuple[list[Entry], bool]:
+        """See Outbox.fetch."""
+        kept = [shape for shape, known in self._state.shapes.items() if (known[2], known[0]) in without]
+        values = (AWAY_MS, *queue_range(number, 0), orjson.dumps(kept), limit)
+        rows = self._connection.execute(QUERIES["fetch"], values).fetchall()
+        return self._given(rows, *moment), len(rows) == limit
+
+    def is_away(self, number: int) -> bool:
+        """Whether something of this queue is settled until AWAY_MS."""
+        return self._connection.execute(QUERIES["is_away"], (AWAY_MS, *queue_range(number, 0))).fetchone() is not None
+
+    def _given(self, rows: Iterable[tuple[Any, ...]], now_ms: int, read: Mapping[int, int]) -> list[Entry]:
+        """Those of these rows, in order of seq, that nothing holds back; as given from now on."""
+        given = [row for row in rows if self._give(row, now_ms, read)]
+        parked = [row[-2] == PARKED for row in given]
         self._state.given += len(given)
-        self._state.parked_changed(-sum(row[-2] == PARKED for row in due))
-        return entries_of(given, self._state.shapes), len(rows) == limit
+        self._state.parked_changed(-sum(parked))
+        entries = entries_of([row[:-2] for row in given], self._state.shapes)
+        return [entry._replace(parked=True) if was else entry for entry, was in zip(entries, parked, strict=True)]
 
     def _give(self, row: tuple[Any, ...], now_ms: int, read: Mapping[int, int]) -> bool:
         seq, create, lane_key = row[0], creates(row, self._state.shapes), row[-1]
@@ -141,8 +171,23 @@ class Later:
         bounds = (now_ms, *lane, kind, min(limit, NONE - 1), room)
         return self._connection.execute(QUERIES["release"], bounds).rowcount
 
-    def unpark(self, number: int, lane_keys: Sequence[str], now_ms: int) -> None:
-        """What is parked in these lanes is due."""
-        rows = [(now_ms, number, lane_key) for lane_key in lane_keys]
-        if self._connection.executemany(QUERIES["unpark"], rows).rowcount > 0:
+    def unpark(self, workflow: Queue, instance_ids: bytes, now_ms: int) -> None:
+        """What is parked for these instances (a JSON array of ids) is due."""
+        if self._connection.execute(QUERIES["unpark"], (now_ms, *workflow, instance_ids, AWAY_MS)).rowcount > 0:
             self._state.gained = True
+
+    def clock_set(self, by_ms: int, after: int) -> int:
+        """See Outbox.clock_set, for some of the rows after this one; gives the last of them, 0 where there is none."""
+        [(reached,)] = self._connection.execute(QUERIES["later_reached"], (after, RECALLED_AT_ONCE)).fetchall()
+        if reached is not None:
+            self._connection.execute(QUERIES["clock_set"], (by_ms, after, reached, PUT_OFF_MS))
+        return reached or 0
+
+    def recall(self, rules: Collection[str], now_ms: int) -> bool:
+        """Some of what was put off is due, but nothing of these rules; returns whether there may be more."""
+        kept = [number for number, shape in self._state.shapes.items() if Policy.decode(shape[4]).rule in rules]
+        values = (now_ms, PUT_OFF_MS, orjson.dumps(kept), RECALLED_AT_ONCE)
+        recalled = self._connection.execute(QUERIES["recall"], values).rowcount
+        if recalled > 0:
+            self._state.gained = True
+        return recalled == RECALLED_AT_ONCE

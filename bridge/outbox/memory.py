@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from bridge.call import Policy
 from bridge.errors import OutboxError
-from bridge.outbox.base import DeadLetter, Depth, Entry, Intake, Queue, Receipt, Settlement, Verdict
-from bridge.outbox.history import with_attempt
+from bridge.outbox.base import Depth, Entry, Fetched, Intake, Queue, Receipt, Settlement, Verdict
 from bridge.outbox.memory_entries import Held, MemoryEntries
-from bridge.outbox.memory_positions import MemoryPositions, partition_of
+from bridge.outbox.memory_positions import MemoryPositions
+from bridge.outbox.partitions import Withdrawals, partition_of
 from bridge.outbox.publisher import Publisher
 from bridge.outbox.receipts import FutureReceipt, Open
 from bridge.outbox.wakeup import Wakeup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from bridge.message import Stored
-    from bridge.outbox.base import DeadLetterQueue
+    from bridge.message import Message, Stored
+    from bridge.outbox.publisher import DeadLetterQueue
     from bridge.outbox.settings import MemorySettings
 
 
@@ -37,6 +36,7 @@ class MemoryOutbox:
         self._clock = clock
         self._publisher = Publisher(dead_letters)
         self._positions = MemoryPositions()
+        self._withdrawals = Withdrawals()
         self._entries = MemoryEntries()
         self._in_flight: set[int] = set()
         self._withdrawn: set[int] = set()  # of those in flight: nobody sends them again
@@ -80,15 +80,15 @@ class MemoryOutbox:
 
         A message that came again while its calls are held is not taken twice: the receipt waits for those.
         """
-        before = self._positions.withdrawals(intake)
+        before = self._withdrawals.of(intake)
         async with self._turn:
-            while not self._has_room(self._positions.left(intake, before)):
+            while not self._has_room(self._withdrawals.left(intake, before)):
                 self._room.clear()
                 await self._room.wait()
         self._raise_failure()
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         batch = Open(done)
-        left = self._positions.left(intake, before)
+        left = self._withdrawals.left(intake, before)
         if left is not intake:  # withdrawn while it waited; what the broker gives again must not count as stored
             batch.withdraw()
         self._take(left, batch, done)
@@ -141,6 +141,10 @@ class MemoryOutbox:
         self._in_flight.update([entry.seq for entry in held])
         return held
 
+    def originals(self, entries: Sequence[Entry]) -> Sequence[Message]:
+        """The messages that these came from, of those that are still held."""
+        return [self._entries[entry.seq].message for entry in entries if entry.seq in self._entries]
+
     def back(self, entries: Sequence[Entry]) -> None:
         """See Outbox."""
         for entry in entries:
@@ -158,7 +162,7 @@ class MemoryOutbox:
                 self._settle(settlement)
         self._tell(gained=False)
         if dead:
-            await asyncio.shield(self._publisher.publish([self._dead_letter(s) for s in dead]))
+            await asyncio.shield(self._publisher.publish([self._entries.dead_letter(s) for s in dead]))
             for settlement in dead:
                 self._finish(settlement.entry.seq)
             self._tell(gained=False)
@@ -174,14 +178,6 @@ class MemoryOutbox:
             self._drop(seq)
             return
         self._tell(gained=self._entries.put_off(settlement, self._clock()))
-
-    def _dead_letter(self, settlement: Settlement) -> DeadLetter:
-        held = self._entries[settlement.entry.seq]
-        entry, message, call, *_ = held
-        policy, attempts = Policy.decode(entry.policy), entry.attempts + settlement.attempted
-        why = settlement.reason, settlement.detail
-        return DeadLetter(message, *why, policy.rule, call, attempts, settlement.settled_ms, policy.config,
-                          with_attempt(held.history, settlement))  # fmt: skip
 
     def _finish(self, seq: int) -> None:
         """Delivered, or dead and published."""
@@ -212,10 +208,30 @@ class MemoryOutbox:
         self._tell(gained=freed)
         return held
 
-    async def unpark(self, queue: Queue, lane_keys: Sequence[str]) -> None:
+    async def unpark(self, workflow: Queue, instance_ids: Sequence[str]) -> None:
         """See Outbox."""
-        if self._entries.unpark([(queue, lane_key) for lane_key in lane_keys], self._clock()):
+        if self._entries.unpark([(workflow, instance_id) for instance_id in instance_ids], self._clock()):
             self._tell(gained=True)
+
+    async def recall(self, rules: Collection[str]) -> None:
+        """See Outbox."""
+        self._tell(gained=self._entries.recall(rules, self._clock()))
+
+    async def fetch(self, queue: Queue, limit: int, without: Collection[tuple[str, str]]) -> Fetched:
+        """See Outbox."""
+        self._raise_failure()
+        fetched, returned = self._entries.fetch(queue, limit, without, self._clock())
+        self._tell(gained=returned)
+        return fetched
+
+    async def away(self) -> Collection[Queue]:
+        """See Outbox."""
+        return ()
+
+    async def clock_set(self, by_ms: int) -> None:
+        """See Outbox."""
+        self._entries.later.clock_set(by_ms)
+        self._tell(gained=False)
 
     def newest(self, workflow: Queue, instance_id: str) -> str:  # noqa: ARG002  nothing is kept of what was made
         """See Outbox."""
@@ -264,6 +280,7 @@ class MemoryOutbox:
         """See Positions. Waiting for the receipt of a batch of which something was dropped is cancelled."""
         names = set(partitions)
         self._positions.withdraw(source, names)
+        self._withdrawals.add(source, names)
         flying: set[int] = set()
         for entry, *_ in self._entries.all():
             if entry.source != source or partition_of(entry.message_id) not in names:

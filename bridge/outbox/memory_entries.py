@@ -7,20 +7,33 @@ from collections import defaultdict, deque
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridge.call import Operation
-from bridge.outbox.base import Attempt, Depth, Entry, Queue, Settlement, Verdict
+from bridge.call import Operation, Policy
+from bridge.outbox.base import (
+    PUT_OFF_MS,
+    Attempt,
+    DeadLetter,
+    Depth,
+    Entry,
+    Fetched,
+    Queue,
+    Settlement,
+    Verdict,
+    rule_of,
+)
 from bridge.outbox.history import with_attempt
 from bridge.outbox.identity import identity
 from bridge.outbox.lanes import PARK, RETRY
 from bridge.outbox.memory_later import MemoryLater, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from bridge.call import Call
     from bridge.message import Message
     from bridge.outbox.base import Intake
     from bridge.outbox.receipts import Open
+
+    Kinds = Collection[tuple[str, str]]  # workflows and operations
 
 _CREATE = Operation.CREATE.value
 _GARBAGE = 64  # seqs of a queue that may be gone before they are swept out, beyond as many as are there
@@ -171,14 +184,35 @@ class MemoryEntries:
         given = [self._ghosts.popleft() for _ in range(min(limit, len(self._ghosts)))]
         returned = bool(given)
         while not given and (places := self.later.pop_due(now_ms, limit)):
-            for place in places:
-                line = self._line(place.lane[0])
-                if self.later.give(place, line.unread_before):
-                    given.append(self._held[place.seq].entry)
-                elif place.seq not in self.later:
-                    line.add(place.seq)
-                    self.later.release([place.lane], now_ms)
-                    returned = True
+            given, back = self._give(places, now_ms)
+            returned = returned or back
+        return given, returned
+
+    def fetch(self, queue: Queue, limit: int, without: Kinds, now_ms: int) -> tuple[Fetched, bool]:
+        """See Outbox; also whether ``pending`` may have more than before. Nothing passes a ghost of its queue."""
+        if any(ghost.queue == queue for ghost in self._ghosts):
+            return Fetched((), more=True), False
+
+        def wanted(seq: int) -> bool:
+            entry = self._held[seq].entry
+            return entry.queue == queue and (entry.workflow, entry.operation) not in without
+
+        places = self.later.away(limit, wanted)
+        given, returned = self._give(places, now_ms)
+        return Fetched(given, len(places) == limit), returned
+
+    def _give(self, places: Iterable[Place], now_ms: int) -> tuple[list[Entry], bool]:
+        """Of these those that nothing holds back; and whether others are back in their queues."""
+        given: list[Entry] = []
+        returned = False
+        for place in places:
+            line = self._line(place.lane[0])
+            if self.later.give(place, line.unread_before):
+                given.append(self._held[place.seq].entry._replace(parked=self.later.was_parked(place.seq)))
+            elif place.seq not in self.later:
+                line.add(place.seq)
+                self.later.release([place.lane], now_ms)
+                returned = True
         return given, returned
 
     def put_off(self, settlement: Settlement, now_ms: int) -> bool:
@@ -194,14 +228,27 @@ class MemoryEntries:
         self.later.put(place, kind=RETRY if settlement.verdict is Verdict.RETRY else PARK, due_ms=settlement.at_ms)
         return self.later.release([place.lane], now_ms)
 
-    def unpark(self, lanes: Iterable[tuple[Queue, str]], now_ms: int) -> bool:
-        """What is parked in these lanes is due, and has not waited for the rest; whether there was any."""
-        left_ms = self.later.unpark(lanes, now_ms)
+    def unpark(self, instances: Iterable[tuple[Queue, str]], now_ms: int) -> bool:
+        """What is parked for these (workflow, id) is due, and has not waited for the rest; whether there was any."""
+        left_ms = self.later.unpark(instances, now_ms)
         for seq, spared_ms in left_ms.items():
             held = self._held[seq]
             waited_ms = max(0, held.entry.waited_ms - spared_ms)
             self._held[seq] = held._replace(entry=held.entry._replace(waited_ms=waited_ms))
         return bool(left_ms)
+
+    def recall(self, rules: Collection[str], now_ms: int) -> bool:
+        """What was put off is due, but not of these rules; whether there was any."""
+        return self.later.recall(PUT_OFF_MS, now_ms, lambda seq: rule_of(self._held[seq].entry) not in rules)
+
+    def dead_letter(self, settlement: Settlement) -> DeadLetter:
+        """What a call becomes by this verdict."""
+        held = self._held[settlement.entry.seq]
+        entry, message, call, *_ = held
+        policy, attempts = Policy.decode(entry.policy), entry.attempts + settlement.attempted
+        why = settlement.reason, settlement.detail
+        return DeadLetter(message, *why, policy.rule, call, attempts, settlement.settled_ms, policy.config,
+                          with_attempt(held.history, settlement))  # fmt: skip
 
     def remove(self, seq: int, now_ms: int) -> tuple[Held, bool] | None:
         """Take one out; gives it, and whether that made others of its lane due. None: it was not there."""
@@ -242,4 +289,4 @@ def _name(message: Message, intake: Intake) -> str:
 
 
 def _place(entry: Entry) -> Place:
-    return Place(entry.seq, (entry.queue, entry.lane_key), entry.operation == _CREATE)
+    return Place(entry.seq, (entry.queue, entry.lane_key), (entry.scope, entry.instance_id), entry.operation == _CREATE)

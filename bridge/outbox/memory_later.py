@@ -7,6 +7,7 @@ from collections import defaultdict
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridge.outbox.base import AWAY_MS, PUT_OFF_MS
 from bridge.outbox.lanes import (
     BEHIND_OTHER,
     FREE,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bridge.outbox.base import Queue
 
     Lane = tuple[Queue, str]
+    Instance = tuple[Queue, str]  # of a workflow, by its id
 
 _NO_KIND = 0
 _LONGEST_GARBAGE = 1_000  # due times of rows that are gone, before they are swept out
@@ -37,6 +39,7 @@ class Place(NamedTuple):
 
     seq: int
     lane: Lane
+    instance: Instance  # that it is about
     create: bool
 
 
@@ -62,6 +65,7 @@ class MemoryLater:
         self._rows: dict[int, _Row] = {}
         self._due: list[tuple[int, int]] = []  # a heap of due time and seq; those that no row confirms are garbage
         self._lanes: defaultdict[Lane, dict[int, list[int]]] = defaultdict(dict)  # kind -> seqs, sorted
+        self._waiting: defaultdict[Instance, set[int]] = defaultdict(set)  # seqs of the kind PARK
 
     def __contains__(self, seq: int) -> bool:
         return seq in self._rows
@@ -102,6 +106,8 @@ class MemoryLater:
             self._unlist(row)
             if kind != _NO_KIND:
                 insort(self._lanes[row.place.lane].setdefault(kind, []), row.place.seq)
+            if kind == PARK:
+                self._waiting[row.place.instance].add(row.place.seq)
             row.kind = kind
         row.due_ms = due_ms
         if due_ms is not None:
@@ -118,6 +124,13 @@ class MemoryLater:
             del kinds[row.kind]
         if not kinds:
             del self._lanes[row.place.lane]
+        if row.kind == PARK:
+            self._no_longer_waiting(row.place)
+
+    def _no_longer_waiting(self, place: Place) -> None:
+        self._waiting[place.instance].discard(place.seq)
+        if not self._waiting[place.instance]:
+            del self._waiting[place.instance]
 
     def _sweep(self) -> None:
         if len(self._due) > 2 * len(self._rows) + _LONGEST_GARBAGE:
@@ -164,18 +177,41 @@ class MemoryLater:
         ]
         return min(free, default=None)
 
-    def unpark(self, lanes: Iterable[Lane], now_ms: int) -> dict[int, int]:
-        """What is parked in these lanes is due; gives the seqs, and by how many milliseconds each is early."""
+    def unpark(self, instances: Iterable[Instance], now_ms: int) -> dict[int, int]:
+        """What is parked for these is due; gives the seqs, and by how many milliseconds each is early."""
         parked = [
             row
-            for lane in lanes
-            for seq in self._lanes.get(lane, {}).get(PARK, ())
-            if not (row := self._rows[seq]).given
+            for instance in instances
+            for seq in sorted(self._waiting.get(instance, ()))
+            if not (row := self._rows[seq]).given and row.due_ms != AWAY_MS
         ]
         early = {row.place.seq: max(0, (row.due_ms or 0) - now_ms) for row in parked}
         for row in parked:
             self._mark(row, PARK, now_ms)
         return early
+
+    def recall(self, due_ms: int, now_ms: int, wanted: Callable[[int], bool]) -> bool:
+        """What is due at that very time is due now, where it is wanted by its seq; whether there was any."""
+        found = [seq for seq, row in self._rows.items() if row.due_ms == due_ms and wanted(seq)]
+        for seq in found:
+            self._mark(self._rows[seq], self._rows[seq].kind, now_ms)
+        return bool(found)
+
+    def away(self, limit: int, wanted: Callable[[int], bool]) -> list[Place]:
+        """The first ones that are due at AWAY_MS and are wanted by their seqs; ``give`` each of them."""
+        found = sorted(seq for seq, row in self._rows.items() if row.due_ms == AWAY_MS and wanted(seq))
+        return [self._rows[seq].place for seq in found[:limit]]
+
+    def was_parked(self, seq: int) -> bool:
+        """Whether the last verdict of an entry that was given was PARK."""
+        return self._rows[seq].resting_kind == PARK
+
+    def clock_set(self, by_ms: int) -> None:
+        """See Outbox."""
+        for row in self._rows.values():
+            span = by_ms < 0 if row.kind == READY else row.resting_kind != _NO_KIND
+            if span and row.due_ms is not None and row.due_ms < PUT_OFF_MS:
+                self._mark(row, row.kind, row.due_ms + by_ms)
 
     # --- time --------------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 from bridge.message import Stored
@@ -35,17 +35,11 @@ def _resolved(done: asyncio.Future[None]) -> bool:
     return done.done() and not done.cancelled() and done.exception() is None
 
 
-def partition_of(message_id: str) -> str:
-    """The name of the partition of a message that has one."""
-    return message_id.rpartition("/")[0]
-
-
 class MemoryPositions:
     """``Positions`` of one process. Losing it loses nothing: the broker gives the messages again."""
 
     def __init__(self) -> None:
         self._sources: defaultdict[str, dict[str, _Partition]] = defaultdict(dict)
-        self._withdrawals: Counter[tuple[str, str]] = Counter()  # by source and partition, since the start
 
     def _partition(self, source: str, name: str) -> _Partition:
         return self._sources[source].setdefault(name, _Partition())
@@ -83,19 +77,3 @@ class MemoryPositions:
         """What was dropped has to come again: nothing is known of these partitions any more."""
         for name in partitions:
             self._sources[source].pop(name, None)
-            self._withdrawals[source, name] += 1
-
-    def withdrawals(self, intake: Intake) -> dict[str, int]:
-        """How often each partition of the batch has been withdrawn; to be compared with what it is later."""
-        return {name: self._withdrawals[intake.source, name] for name in intake.positions}
-
-    def left(self, intake: Intake, before: Mapping[str, int]) -> Intake:
-        """The batch without the partitions that were withdrawn since: the same object when there are none."""
-        if self.withdrawals(intake) == before:
-            return intake
-        gone = {name for name, count in before.items() if self._withdrawals[intake.source, name] != count}
-        return intake._replace(
-            calls=[pair for pair in intake.calls if partition_of(pair[0].id) not in gone],
-            dead=[letter for letter in intake.dead if partition_of(letter.message.id) not in gone],
-            positions={name: position for name, position in intake.positions.items() if name not in gone},
-        )

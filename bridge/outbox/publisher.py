@@ -1,9 +1,9 @@
-"""Publishes the dead letters of the memory outbox, which has nowhere to keep them."""
+"""Publishes the dead letters of the memory outbox, which has nowhere to keep them; where to, as a contract."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -13,9 +13,22 @@ from bridge.outbox.receipts import fail
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bridge.outbox.base import DeadLetter, DeadLetterQueue
+    from bridge.outbox.base import DeadLetter
 
 log = structlog.get_logger(__name__)
+
+
+class DeadLetterQueue(Protocol):
+    """Where dead letters go that the outbox itself does not keep: a Kafka topic or a RabbitMQ exchange."""
+
+    async def open(self) -> None:
+        """Connect; raises OutboxError when that is not possible."""
+
+    async def publish(self, letters: Sequence[DeadLetter]) -> None:
+        """Return once the broker has confirmed every letter; retries until then."""
+
+    async def close(self) -> None:
+        """Let go of the broker; never raises."""
 
 
 class Publisher:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-import orjson
-
 from bridge.errors import OutboxError
+from bridge.outbox.base import AWAY_MS
 from bridge.outbox.file import connect_reader
 from bridge.outbox.sifting import queue_range, sift
 from bridge.outbox.sql import QUERIES
@@ -58,20 +57,12 @@ class Reader:
             raise OutboxError(f"the outbox file {self._path} cannot be read: {error}") from error
         return None if row is None else str(row[0])
 
-    def is_parked(self, number: int, lane_keys: Sequence[str]) -> bool:
-        """Whether something may be parked in one of these lanes; True where that cannot be read."""
+    def is_parked(self, instance_ids: bytes) -> bool:
+        """Whether something may be parked for one of these (a JSON array); True where that cannot be read."""
         try:
-            values = (number, orjson.dumps(lane_keys))
-            return self._connection.execute(QUERIES["is_parked"], values).fetchone() is not None
+            return self._connection.execute(QUERIES["is_parked"], (instance_ids, AWAY_MS)).fetchone() is not None
         except sqlite3.Error:
             return True
-
-    def is_wished(self) -> bool:
-        """Whether an operator wants something done; False where that cannot be read now."""
-        try:
-            return self._connection.execute(QUERIES["is_wished"]).fetchone() is not None
-        except sqlite3.Error:
-            return False
 
     def notes(self) -> dict[str, str]:
         """All of them."""

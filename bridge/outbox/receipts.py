@@ -10,8 +10,11 @@ class FutureReceipt:
 
     __slots__ = ("_done",)
 
-    def __init__(self, done: asyncio.Future[None]) -> None:
+    def __init__(self, done: asyncio.Future[None], *, whole: bool = True) -> None:
+        """whole: of its batch nothing was withdrawn. Else it never resolves, and nobody has to wait for it."""
         self._done = done
+        if not whole:
+            done.cancel()
 
     async def wait(self) -> None:
         """See Receipt. Raises CancelledError when the batch was withdrawn: the broker must not be told anything."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from bridge.outbox.partitions import Withdrawals
 from bridge.outbox.writer import Add
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from bridge.outbox.base import Intake
     from bridge.outbox.settings import SqliteSettings
     from bridge.outbox.state import Snapshot
     from bridge.outbox.writer import Job
@@ -22,20 +24,36 @@ _BATCH_BYTES = 64 * 1024
 class Room:
     """Adds wait here for room, in their order. ``look`` is told whenever there may be more of it."""
 
-    def __init__(self, settings: SqliteSettings) -> None:
+    def __init__(self, settings: SqliteSettings, dead_max_bytes: int = 0) -> None:
+        """dead_max_bytes: of dead letters that are kept; 0: no bound."""
         self._settings = settings
+        self._dead_max_bytes = dead_max_bytes
+        self._withdrawals = Withdrawals()
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._adds = 0
         self._entries = 0
         self._bytes = 0
 
-    async def wait(self, snapshot: Callable[[], Snapshot | None]) -> None:
-        """Return when there is room beside what the snapshot tells; at once where there is none to be had any more."""
+    async def wait(self, intake: Intake, snapshot: Callable[[], Snapshot | None]) -> Intake:
+        """Return when there is room beside what the snapshot tells; at once where it tells nothing: the outbox failed.
+
+        Gives what is left of the batch: without the partitions that were withdrawn meanwhile, which need no room.
+        """
+        before = self._withdrawals.of(intake)
         async with self._turn:
             while (now := snapshot()) is not None and not self._is_there(now):
+                left = self._withdrawals.left(intake, before)
+                if left is not intake and not left.positions:
+                    break
                 self._changed.clear()
                 await self._changed.wait()
+        return self._withdrawals.left(intake, before)
+
+    def withdraw(self, source: str, partitions: Iterable[str]) -> None:
+        """Who is given these partitions now is given their messages that wait here, too."""
+        self._withdrawals.add(source, partitions)
+        self.look()
 
     def _is_there(self, snapshot: Snapshot) -> bool:
         settings = self._settings
@@ -44,6 +62,8 @@ class Room:
             return False
         kept = snapshot.ready + snapshot.later + self._entries
         if settings.max_entries and kept >= settings.max_entries:
+            return False
+        if self._dead_max_bytes and snapshot.dead_bytes >= self._dead_max_bytes:
             return False
         return not settings.max_bytes or snapshot.bytes_used + self._bytes < settings.max_bytes
 

@@ -133,6 +133,7 @@ def entries_of(rows: Iterable[Row], shapes: MappingType[int, Shape]) -> list[Ent
                 arrived_ms,
                 attempts,
                 waited_ms,
+                False,  # see ``Later``
             ),
         )
         for (

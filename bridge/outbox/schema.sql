@@ -1,4 +1,4 @@
--- The outbox file, schema version 3. migrations/ has what made it of the versions before.
+-- The outbox file, schema version 7. migrations/ has what made it of the versions before.
 --
 -- entries   what is ready, read and settled in order of its key; no secondary index.
 --           seq = queue number << 44 | counter of the queue << 1 | 1 where the original lies in `originals`.
@@ -14,7 +14,7 @@ CREATE TABLE meta (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL
 ) WITHOUT ROWID;
-INSERT INTO meta VALUES ('dead', 0), ('later', 0), ('parked', 0), ('blocked', 0);
+INSERT INTO meta VALUES ('dead', 0), ('dead_bytes', 0), ('ledger_bytes', 0), ('later', 0), ('parked', 0), ('blocked', 0);
 
 -- What parts of the bridge want to know again after a restart, such as the state of a token's quota.
 CREATE TABLE notes (
@@ -90,6 +90,7 @@ CREATE TABLE later (
 );
 CREATE INDEX later_due ON later (due_ms, seq) WHERE due_ms IS NOT NULL;
 CREATE INDEX later_lane ON later (queue, lane_key, kind, seq) WHERE kind IS NOT NULL;
+CREATE INDEX later_instance ON later (instance_id) WHERE kind = 2; -- who is parked for it
 CREATE INDEX later_given ON later (seq) WHERE given = 1;
 CREATE INDEX later_arrived ON later (arrived_ms) WHERE hold <> 3;
 CREATE INDEX later_parked ON later (arrived_ms) WHERE hold = 1 AND given = 0;
@@ -100,11 +101,24 @@ CREATE TABLE blocked (
     dead_letter INTEGER NOT NULL UNIQUE
 );
 
--- What operators want done with dead letters (release, discard); the process that owns the file does it.
-CREATE TABLE wishes (
+-- What operators have paused. kind: all, source, rule, target, workflow (its name then is "target/workflow").
+CREATE TABLE pauses (
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    who TEXT NOT NULL,
+    since_ms INTEGER NOT NULL,
+    PRIMARY KEY (kind, name)
+) WITHOUT ROWID;
+
+-- What operators did, the newest of it.
+CREATE TABLE audit (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
-    dead_letter INTEGER NOT NULL,
-    what TEXT NOT NULL
+    at_ms INTEGER NOT NULL,
+    who TEXT NOT NULL,
+    what TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL
 );
 
 CREATE TABLE originals (
@@ -115,14 +129,16 @@ CREATE TABLE originals (
     message_rest BLOB NOT NULL
 );
 
--- Under which id the newest instance was made of an id that was used (`if_exists: new`).
+-- Under which id the newest instance was made of an id that was used (`if_exists: new`), and when; pruned by that.
 CREATE TABLE generations (
     target TEXT NOT NULL,
     workflow TEXT NOT NULL,
     instance_id TEXT NOT NULL,
     newest TEXT NOT NULL,
+    made_ms INTEGER NOT NULL,
     PRIMARY KEY (target, workflow, instance_id)
 ) WITHOUT ROWID;
+CREATE INDEX generations_made ON generations (made_ms);
 
 -- The last stored message of each partition (last_offset), and what the broker was last told (committed: the next offset).
 CREATE TABLE positions (
@@ -160,6 +176,7 @@ CREATE TABLE dead_letters (
     died_ms INTEGER NOT NULL,
     config TEXT NOT NULL,
     history BLOB,
+    redriven INTEGER NOT NULL DEFAULT 0, -- how often it was sent again, and died again
     operation TEXT, -- NULL, and so are those below: no call was rendered
     target TEXT,
     workflow TEXT,
@@ -171,19 +188,17 @@ CREATE TABLE dead_letters (
     priority INTEGER,
     not_before_ms INTEGER
 );
+CREATE INDEX dead_letters_kinds ON dead_letters (rule, reason, source);
 
--- Which message started what; nothing writes it yet.
+-- What became of messages: each row is a chunk of rows (ledger_rows.py), those of some transactions. number: of its first
+-- row. keys: four bytes for each id in it.
 CREATE TABLE ledger (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    settled_ms INTEGER NOT NULL,
-    source TEXT NOT NULL,
-    message_id TEXT NOT NULL,
-    rule TEXT NOT NULL,
-    target TEXT NOT NULL,
-    workflow TEXT NOT NULL,
-    instance_id TEXT NOT NULL,
-    operation TEXT NOT NULL,
-    outcome TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    attempts INTEGER NOT NULL
+    number INTEGER PRIMARY KEY,
+    rows INTEGER NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL,
+    rules TEXT NOT NULL,
+    keys BLOB NOT NULL,
+    content BLOB NOT NULL
 );
+CREATE INDEX ledger_times ON ledger (last_ms);

@@ -29,17 +29,21 @@ class SeenIds:
             self._sources[source] = number
             self._last_key[number] = last or number << QUEUE_BITS
 
-    def fresh(self, intake: Intake) -> tuple[Sequence[tuple[Message, Call]], Sequence[DeadLetter]]:
-        """Calls and dead letters of the batch without those of messages stored before; remembers the others."""
+    def fresh(self, intake: Intake) -> tuple[Sequence[tuple[Message, Call]], Sequence[DeadLetter], int]:
+        """Calls and dead letters of the batch without those of messages stored before; remembers the others.
+
+        Gives as the last how many messages were left out.
+        """
         number = self._number(intake.source)
         messages = [message for message, _ in intake.calls] + [letter.message for letter in intake.dead]
         repeated = self._repeated(number, messages)
         self._remember(number, (identity(m) for m in messages if m.has_identity and id(m) not in repeated))
         if not repeated:
-            return intake.calls, intake.dead
+            return intake.calls, intake.dead, 0
         return (
             [pair for pair in intake.calls if id(pair[0]) not in repeated],
             [letter for letter in intake.dead if id(letter.message) not in repeated],
+            len(repeated),
         )
 
     def _repeated(self, number: int, messages: Sequence[Message]) -> set[int]:

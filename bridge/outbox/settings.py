@@ -46,6 +46,14 @@ class SqliteSettings(BaseModel):
         description="Message ids remembered per source without positions (RabbitMQ), to recognise what is redelivered.",
     )
 
+    generations_days: int = Field(
+        default=400,
+        ge=0,
+        description="How long the outbox knows which instance of an id is the newest (`if_exists: new`), in days since "
+        "it was made; then events and status changes of the id go to the id itself again. 0: for ever. A Workflow "
+        "waits 365 days at once at most, and its instance is kept for 30 more.",
+    )
+
     @property
     def marks_folder(self) -> Path | None:
         """Where readers say what they are at work on: beside the file."""

@@ -6,14 +6,14 @@ Every method runs inside a transaction of the writer's thread.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from bridge.call import Policy
 from bridge.outbox import history
-from bridge.outbox.base import Queue, Settlement, Verdict
-from bridge.outbox.dead_rows import Death, body_of, dead_entry_row
+from bridge.outbox.base import Settlement, Verdict
+from bridge.outbox.dead_rows import Death, body_of, dead_entry_row, weight
 from bridge.outbox.lanes import PARK, RETRY
 from bridge.outbox.later import PARKED
 from bridge.outbox.rows import ENTRY_SIZE, entries_of, is_shared
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable, Sequence
 
+    from bridge.outbox.generations import Generations
     from bridge.outbox.later import Later
+    from bridge.outbox.ledger import Ledger
     from bridge.outbox.sifting import Lane
     from bridge.outbox.state import State
 
@@ -32,13 +34,28 @@ if TYPE_CHECKING:
 _HOLDS = {Verdict.PARK: (PARKED, PARK), Verdict.RETRY: (2, RETRY), Verdict.DEAD: (3, RETRY)}
 
 
+class Records(NamedTuple):
+    """What remembers verdicts."""
+
+    ledger: Ledger
+    generations: Generations
+
+
 class Settling:
     """Applies settlements and keeps lanes and counts right."""
 
-    def __init__(self, connection: sqlite3.Connection, state: State, later: Later, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        state: State,
+        later: Later,
+        records: Records,
+        clock: Callable[[], int],
+    ) -> None:
         self._connection = connection
         self._state = state
         self._later = later
+        self._ledger, self._generations = records
         self._clock = clock
 
     def settle(self, settlements: Sequence[Settlement]) -> None:
@@ -48,23 +65,25 @@ class Settling:
             by_verdict[settlement[1]][settlement[0][0]] = settlement
         dead = by_verdict.pop(Verdict.DEAD, {})
         gone = by_verdict.pop(Verdict.DELIVERED, {})
+        self._ledger.settled([*gone.values(), *dead.values()])
         if dead:
             self._bury(dead.values())
             blocking = {seq: s for seq, s in dead.items() if Policy.decode(s.entry.policy).blocks_lane}
             if blocking:
                 self._put_off(Verdict.DEAD, blocking)
                 dead = {seq: s for seq, s in dead.items() if seq not in blocking}
-        if gone and (self._state.renewed or any([settlement[8] for settlement in gone.values()])):  # noqa: C419  faster
-            self._note_generations(gone.values())
+        if gone:
+            self._generations.settled(gone.values())
         if gone or dead:
-            self._remove(sorted({*gone, *dead}))
+            self.remove(sorted({*gone, *dead}))
         for verdict, some in by_verdict.items():
             self._put_off(verdict, some)
 
     # --- delivered and dead ------------------------------------------------------------------------------------------
 
-    def _remove(self, seqs: list[int]) -> None:
-        self._unshare([seq for seq in seqs if is_shared(seq)])
+    def remove(self, seqs: list[int]) -> None:
+        """These entries are gone, rising; what they held is free."""
+        self.unshare([seq for seq in seqs if is_shared(seq)])
         if self._delete_ready(seqs) < len(seqs) and self._state.rows_later:
             self._delete_later(seqs)
 
@@ -95,7 +114,8 @@ class Settling:
     def _free(self, lanes: Iterable[Lane]) -> None:
         self._later.release(dict.fromkeys(lanes), self._clock())
 
-    def _unshare(self, seqs: list[int]) -> None:
+    def unshare(self, seqs: list[int]) -> None:
+        """These entries have no part in the original any more that lies in ``originals``."""
         if not seqs:
             return
         listed = (_listed(seqs),)
@@ -115,7 +135,7 @@ class Settling:
             if Policy.decode(settlement.entry.policy).blocks_lane:
                 self._connection.execute(QUERIES["insert_blocked"], (settlement.entry.seq, number))
                 self._state.blocked_changed(1)
-        self._state.died(len(found))
+        self._state.died(len(found), sum(weight(letter) for _, letter in found))
 
     def _dead_letter(self, settlement: Settlement) -> tuple[Any, ...] | None:
         seq = (settlement.entry.seq,)
@@ -137,41 +157,6 @@ class Settling:
             original,
             Death(settlement.reason, settlement.detail, attempts, settlement.settled_ms, _after(tried, settlement)),
         )
-
-    def release(self, dead_letter: int) -> bool:
-        """The dead letter holds its lane no longer; whether it did."""
-        row = self._connection.execute(QUERIES["delete_blocked"], (dead_letter,)).fetchone()
-        if row is None:
-            return False
-        self._state.blocked_changed(-1)
-        self._remove([row[0]])
-        return True
-
-    def discard(self, dead_letter: int) -> bool:
-        """The dead letter is gone, and with it what it held; whether it was there."""
-        self.release(dead_letter)
-        gone = self._connection.execute(QUERIES["delete_dead_letter"], (dead_letter,)).rowcount > 0
-        self._state.died(-gone)
-        return gone
-
-    def fulfil(self) -> None:
-        """Do what operators want."""
-        for dead_letter, what in self._connection.execute(QUERIES["wishes"]).fetchall():
-            (self.discard if what == "discard" else self.release)(dead_letter)
-        self._connection.execute(QUERIES["delete_wishes"])
-
-    def _note_generations(self, settlements: Iterable[Settlement]) -> None:
-        """Instances under another id than their call's become the newest; a new one under its own id ends that."""
-        renewed, created = [], []
-        for settlement in settlements:
-            name = (*settlement.entry.scope, settlement.entry.instance_id)
-            if settlement.generation:
-                renewed.append((*name, settlement.generation))
-            elif settlement.reason == "created":
-                created.append(name)
-        self._connection.executemany(QUERIES["forget_newest"], created)
-        self._connection.executemany(QUERIES["store_newest"], renewed)
-        self._state.renew(Queue(target, workflow) for target, workflow, *_ in renewed)
 
     # --- later -------------------------------------------------------------------------------------------------------
 

@@ -10,9 +10,25 @@ ORIGINAL_COLUMNS = "original, message_key, message_body, body_size, message_rest
 INSERT_COLUMNS = f"{CALL_COLUMNS}, {ORIGINAL_COLUMNS}"
 DEAD_COLUMNS = (
     "source, message_id, message_key, message_body, message_rest, reason, detail, rule, attempts, died_ms, config, "
-    "history, operation, target, workflow, instance_id, event_type, body, policy, lane, priority, not_before_ms"
+    "history, redriven, operation, target, workflow, instance_id, event_type, body, policy, lane, priority, "
+    "not_before_ms"
 )
+# What a dead letter weighs: its blobs, as dead_rows.weight counts them.
+DEAD_BYTES = " + ".join(
+    f"coalesce(length({name}), 0)" for name in ("message_key", "message_body", "message_rest", "history", "body")
+)
+# What a chunk of the ledger weighs, as Packed.weight counts it.
+LEDGER_BYTES = "length(keys) + length(content)"
 INSERTED_AT_ONCE = 500  # rows of one INSERT: each statement gives up the interpreter lock and has to win it back
+
+
+# Which dead letters a DeadLetterFilter chooses; what is not asked for is NULL.
+CHOSEN = """\
+(:rule IS NULL OR rule = :rule) AND (:reason IS NULL OR reason = :reason) AND (:source IS NULL OR source = :source)
+AND (:since_ms IS NULL OR died_ms >= :since_ms) AND (:until_ms IS NULL OR died_ms < :until_ms)
+AND (:text IS NULL OR instr(lower(detail), :text) OR instr(lower(message_id), :text)
+    OR instr(lower(coalesce(instance_id, '')), :text) OR instr(message_body, :bytes) OR instr(body, :bytes)
+    OR instr(message_key, :bytes) OR instr(message_rest, :bytes))"""
 
 
 def _read(name: str) -> str:
@@ -33,12 +49,15 @@ def _named(text: str) -> dict[str, str]:
         .replace("{row}", f"{ENTRY_COLUMNS}, {ORIGINAL_COLUMNS}, history")
         .replace("{insert}", INSERT_COLUMNS)
         .replace("{dead}", DEAD_COLUMNS)
+        .replace("{dead_bytes}", DEAD_BYTES)
+        .replace("{chosen}", CHOSEN)
+        .replace("{ledger_bytes}", LEDGER_BYTES)
         for name, _, query in named
     }
 
 
 SCHEMA = _read("schema.sql")
-SCHEMA_VERSION = 3  # one more whenever schema.sql changes, with a step in migrations/
+SCHEMA_VERSION = 7  # one more whenever schema.sql changes, with a step in migrations/
 QUERIES = _named(_read("queries.sql"))
 
 _ONE_ROW = f"({', '.join('?' * len(INSERT_COLUMNS.split(', ')))})"

@@ -1,63 +1,67 @@
 """The SQLite outbox as the event loop sees it; the file is written by ``writer``'s thread alone.
 
-Reads of a queue happen here, on a connection of their own: a range of the hot table. Where something has to be held
-back, or could be by what is under way, they are a job of the writer, as is everything else: so it sees what was queued
-before it.
+Most of it is jobs of the writer: so each sees what was queued before it. How queues are read is in ``reading``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
+
+import orjson
 
 from bridge.errors import OutboxError
 from bridge.outbox.aside import Aside
-from bridge.outbox.base import Depth, Entry, Intake, Queue, Receipt, Settlement, Verdict
+from bridge.outbox.base import Depth, Entry, Fetched, Intake, Queue, Receipt, Settlement, Verdict
+from bridge.outbox.counts import Counts
 from bridge.outbox.file import FileLock, connect, corrupt, is_corrupt, prepare
-from bridge.outbox.later import Page
+from bridge.outbox.ledger import Keeping
 from bridge.outbox.reader import Reader
+from bridge.outbox.reading import Reading
 from bridge.outbox.receipts import FutureReceipt, fail
 from bridge.outbox.room import Room
-from bridge.outbox.rows import entries_of
 from bridge.outbox.state import EMPTY
 from bridge.outbox.store import Store
 from bridge.outbox.wakeup import Wakeup
-from bridge.outbox.wishes import Wishes
 from bridge.outbox.writer import Ask, Job, Settle, Writer, Written, add_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from bridge.message import Stored
-    from bridge.outbox.rows import Row
     from bridge.outbox.settings import SqliteSettings
     from bridge.outbox.state import Snapshot
 
 T = TypeVar("T")
-_PAGES_AT_ONCE = 4  # of entries that something holds back, before a reader gets its turn for another queue
 
 
 class SqliteOutbox:
-    """An ``Outbox`` and ``Positions`` in one file; see ``base``. ``clock`` gives Unix epoch milliseconds."""
+    """In one file; see ``base``. clock: Unix epoch, ms. dead_max_bytes: of dead letters, above it intake waits."""
 
-    def __init__(self, settings: SqliteSettings, *, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        settings: SqliteSettings,
+        *,
+        clock: Callable[[], int],
+        dead_max_bytes: int = 0,
+        ledger: Keeping = Keeping(),  # noqa: B008  a constant
+    ) -> None:
+        self.path = settings.path
         self._settings = settings
+        self._keeping = ledger
         self._clock = clock
         self._lock = FileLock(settings.path)
         self._wakeup = Wakeup(clock)
-        self._room = Room(settings)
-        self._unsettled: Counter[int] = Counter()  # queue number -> settles under way that may hold a lane
-        self._looking = 0  # ``due`` under way: it may put entries back into their queues
-        self._read: dict[int, int] = {}  # queue number -> the last seq that was read here
+        self._room = Room(settings, dead_max_bytes)
+        self._reading = Reading(self.ask, lambda: self._tell(gained=True))
         self._aside = Aside()
         self._failure: OutboxError | None = OutboxError("the outbox is not open")
         self._snapshot: Snapshot = EMPTY
+        self.counts = Counts()
         self._running = False  # the writer and the reader are there
         self._writer: Writer
         self._reader: Reader
-        self._wishes: Wishes
 
     # --- life --------------------------------------------------------------------------------------------------------
 
@@ -74,14 +78,13 @@ class SqliteOutbox:
             self._lock.release()
             raise
         self._failure = None
-        self._wakeup.tell(gained=True, next_due_ms=self._snapshot.next_due_ms)
+        self._tell(gained=True)
         self._writer = Writer(store, path, self._written, count_bytes=self._settings.max_bytes > 0)
         self._writer.start()
-        self._wishes = Wishes(self._reader, self._fulfil)
         self._running = True
 
     def _open_store(self) -> Store:
-        store = Store(connect(self._settings.path), self._settings.seen_ids, self._clock)
+        store = Store(connect(self._settings.path), self._settings, self._clock, self._keeping, self.counts)
         try:
             store.begin()
             store.reopen()
@@ -100,7 +103,6 @@ class SqliteOutbox:
         if running:
             self._failure = self._failure or OutboxError("the outbox is closed")
             self._aside.submit(self._writer)
-            self._wishes.stop()
             await self._writer.stop()
             self._reader.close()
         self._room.look()
@@ -114,14 +116,12 @@ class SqliteOutbox:
         self._aside.submit(self._writer)
         self._writer.submit(job)
 
-    async def _ask(self, run: Callable[[Store], T]) -> T:
+    async def ask(self, run: Callable[[Store], T]) -> T:
+        """What ``run`` returns, once the disk has what it did: it is part of a transaction, in the writer's thread."""
         job = Ask(asyncio.get_running_loop().create_future(), run)
         self._submit(job)
         result: T = await asyncio.shield(job.done)
         return result
-
-    def _fulfil(self) -> None:
-        self._writer.submit(Ask(asyncio.get_running_loop().create_future(), lambda store: store.settling.fulfil()))
 
     def _written(self, written: Written) -> None:
         """One transaction is on disk, or never will be."""
@@ -129,12 +129,16 @@ class SqliteOutbox:
         if written.error is not None:
             self._fail(written.jobs, written.error)
         if written.snapshot is not None:
+            self.counts.wrote(written.seconds)
             self._snapshot = written.snapshot
-            self._wakeup.tell(gained=written.snapshot.gained, next_due_ms=written.snapshot.next_due_ms)
+            self._tell(gained=written.snapshot.gained)
             for job, result in zip(written.jobs, written.results, strict=True):
                 if not job.done.done():
                     job.done.set_result(result)
         self._room.look()
+
+    def _tell(self, *, gained: bool) -> None:
+        self._wakeup.tell(gained=gained, next_due_ms=self._snapshot.next_due_ms)
 
     def _fail(self, jobs: Sequence[Job], error: OutboxError) -> None:
         self._failure = self._failure or self._writer.failure
@@ -145,12 +149,11 @@ class SqliteOutbox:
 
     async def add(self, intake: Intake) -> Receipt:
         """See Outbox."""
-        # Once the outbox has failed the call fails instead of waiting for ever.
-        await self._room.wait(lambda: self._snapshot if self._failure is None else None)
-        job = add_job(asyncio.get_running_loop().create_future(), intake)
+        left = await self._room.wait(intake, lambda: self._snapshot if self._failure is None else None)
+        job = add_job(asyncio.get_running_loop().create_future(), left)
         self._submit(job)
         self._room.queued(job)
-        return FutureReceipt(job.done)
+        return FutureReceipt(job.done, whole=left is intake)
 
     # --- dispatch ----------------------------------------------------------------------------------------------------
 
@@ -161,30 +164,7 @@ class SqliteOutbox:
     async def pending(self, queue: Queue, after: int, limit: int) -> Sequence[Entry]:
         """See Outbox."""
         self._raise_failure()
-        number = self._snapshot.numbers.get(queue)
-        if number is None or limit <= 0:
-            return ()
-        rows = None if self._unsettled[number] or self._looking else self._read_pending(number, after, limit)
-        if rows is None:
-            return await self._pending_by_writer(number, after, limit)
-        reached = rows[-1][0] if rows else after
-        self._read[number] = max(self._read.get(number, 0), reached)
-        return entries_of(rows, self._snapshot.shapes)
-
-    def _read_pending(self, number: int, after: int, limit: int) -> Sequence[Row] | None:
-        if number in self._snapshot.held:
-            return self._reader.pending_of_held(number, after, limit, self._snapshot.shapes)
-        return self._reader.pending(number, after, limit)
-
-    async def _pending_by_writer(self, number: int, after: int, limit: int) -> Sequence[Entry]:
-        page = Page([], after, more=True)
-        for _ in range(_PAGES_AT_ONCE):
-            reached = page.reached
-            page = await self._ask(lambda store, at=reached: store.pending(number, at, limit))  # type: ignore[misc]
-            if page.entries or not page.more:
-                return page.entries
-        self._wakeup.tell(gained=True, next_due_ms=self._snapshot.next_due_ms)  # there may be more: ask again
-        return ()
+        return await self._reading.pending(queue, after, limit, self._snapshot, self._reader)
 
     async def due(self, now_ms: int, limit: int) -> Sequence[Entry]:
         """See Outbox."""
@@ -192,16 +172,8 @@ class SqliteOutbox:
         next_due = self._snapshot.next_due_ms
         if next_due is None or next_due > now_ms or limit <= 0:
             return ()
-        self._looking += 1  # first: what is read while this is under way is read by the writer, too
-        try:
-            read = self._read.copy()
-            for _ in range(_PAGES_AT_ONCE):
-                entries, more = await self._ask(lambda store: store.due(now_ms, limit, read))
-                if entries or not more:
-                    return entries
-        finally:
-            self._looking -= 1
-        return ()  # ``next_due_ms`` still lies in the past: ask again
+        entries, _ = await self._reading.look(lambda store, read: store.due(now_ms, limit, read))
+        return entries  # none: ``next_due_ms`` may still lie in the past, ask again then
 
     def next_due_ms(self) -> int | None:
         """See Outbox."""
@@ -219,18 +191,36 @@ class SqliteOutbox:
         job = Settle(asyncio.get_running_loop().create_future(), settlements)
         holding = [s[0][0] >> 44 for s in settlements if s[1] is not Verdict.DELIVERED]
         self._submit(job)
-        if holding:
-            self._unsettled.update(holding)
-            job.done.add_done_callback(lambda _: self._unsettled.subtract(holding))
+        self._reading.holding(holding, job.done)
         await asyncio.shield(job.done)
 
-    async def unpark(self, queue: Queue, lane_keys: Sequence[str]) -> None:
+    async def unpark(self, workflow: Queue, instance_ids: Sequence[str]) -> None:
         """See Outbox."""
-        number = self._snapshot.numbers.get(queue)
-        if number is None or not (number in self._snapshot.held or self._unsettled[number]):
+        holding = self._reading.unsettled  # one of these may park what is looked for
+        if not (self._snapshot.parked or holding):
             return
-        if self._unsettled[number] or self._reader.is_parked(number, lane_keys):  # most often there is nothing to do
-            await self._ask(lambda store: store.unpark(number, lane_keys))
+        ids = orjson.dumps(instance_ids)
+        if holding or self._reader.is_parked(ids):  # most often there is nothing to do
+            await self.ask(lambda store: store.unpark(workflow, ids))
+
+    async def recall(self, rules: Collection[str]) -> None:
+        """See Outbox."""
+        while await self.ask(lambda store: store.recall(rules)):
+            pass
+
+    async def fetch(self, queue: Queue, limit: int, without: Collection[tuple[str, str]]) -> Fetched:
+        """See Outbox."""
+        return Fetched(*await self._reading.look(lambda store, read: store.fetch(queue, limit, without, read)))
+
+    async def away(self) -> Collection[Queue]:
+        """See Outbox."""
+        return await self.ask(lambda store: store.away())
+
+    async def clock_set(self, by_ms: int) -> None:
+        """See Outbox."""
+        after = 0
+        while after := await self.ask(lambda store, at=after: store.clock_set(by_ms, at)):  # type: ignore[misc]
+            pass
 
     def newest(self, workflow: Queue, instance_id: str) -> str:
         """See Outbox: one seek, and only where there is any."""
@@ -256,7 +246,7 @@ class SqliteOutbox:
     async def stored(self, source: str, partitions: Iterable[str]) -> Mapping[str, Stored]:
         """See Positions; sees what was queued before."""
         names = list(partitions)
-        return await self._ask(lambda store: store.stored(source, names))
+        return await self.ask(lambda store: store.stored(source, names))
 
     async def committed(self, source: str, offsets: Mapping[str, int]) -> None:
         """See Positions: written with the next transaction."""
@@ -273,7 +263,8 @@ class SqliteOutbox:
     async def reset(self, source: str, offsets: Mapping[str, int]) -> None:
         """See Positions."""
         known = dict(offsets)
-        await self._ask(lambda store: store.reset(source, known))
+        await self.ask(lambda store: store.reset(source, known))
 
     async def withdraw(self, source: str, partitions: Iterable[str]) -> None:
-        """See Positions: a durable outbox keeps its own."""
+        """See Positions: a durable outbox keeps its own, and only what waits for room is none of it yet."""
+        self._room.withdraw(source, partitions)

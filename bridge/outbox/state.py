@@ -39,18 +39,30 @@ class Snapshot(NamedTuple):
     parked: int
     oldest_parked_ms: int  # arrival of the oldest parked entry; 0 when there is none
     blocked: int  # lanes that a dead letter holds
-    bytes_used: int  # 0 unless it is asked for
+    bytes_used: int  # but for the ledger; 0 unless it is asked for
     renewed: frozenset[Queue]  # workflows of which some instance has a newer one under another id
     gained: bool  # entries became ready by this transaction
     oldest_ms: int  # arrival of the oldest entry; 0 when there is none
+    dead_bytes: int  # of the dead letters
 
     def depth(self) -> Depth:
         """How much is waiting. What blocks a lane is dead already."""
         later = self.later - self.blocked
-        return Depth(self.ready, later, self.dead, self.oldest_ms, self.parked, self.oldest_parked_ms, self.blocked)
+        return Depth(
+            self.ready,
+            later,
+            self.dead,
+            self.oldest_ms,
+            self.parked,
+            self.oldest_parked_ms,
+            self.blocked,
+            self.dead_bytes,
+        )
 
 
-EMPTY = Snapshot({}, {}, (), frozenset(), None, 0, 0, 0, 0, 0, 0, 0, frozenset(), gained=False, oldest_ms=0)
+EMPTY = Snapshot(
+    {}, {}, (), frozenset(), None, 0, 0, 0, 0, 0, 0, 0, frozenset(), gained=False, oldest_ms=0, dead_bytes=0
+)
 
 
 class _QueueState:
@@ -174,9 +186,24 @@ class State:
         """So many more, or fewer, lanes are blocked by dead letters."""
         self._meta["blocked"] += by
 
-    def died(self, many: int) -> None:
-        """So many dead letters were written."""
+    def died(self, many: int, size: int) -> None:
+        """So many more, or fewer, dead letters of so many bytes are kept."""
         self._meta["dead"] += many
+        self._meta["dead_bytes"] += size
+
+    def ledger_grew(self, size: int) -> None:
+        """The ledger has so many more, or fewer, bytes."""
+        self._meta["ledger_bytes"] += size
+
+    @property
+    def ledger_bytes(self) -> int:
+        """Of the ledger's chunks."""
+        return self._meta["ledger_bytes"]
+
+    def revived(self, number: int) -> None:
+        """A dead entry that holds its lane in this queue is due again."""
+        self.lanes_changed(number)
+        self.gained = True
 
     def renew(self, workflows: Iterable[Queue]) -> None:
         """Of these workflows some instance has a newer one."""
@@ -228,6 +255,7 @@ class State:
             renewed=self.renewed,
             gained=gained,
             oldest_ms=self._oldest_ms(),
+            dead_bytes=self._meta["dead_bytes"],
         )
 
     def _oldest_ms(self) -> int:
@@ -255,4 +283,4 @@ class State:
             for name in ("page_size", "page_count", "freelist_count")
         )
         used: int = size * (pages - free)
-        return used
+        return max(used - self.ledger_bytes, 0)

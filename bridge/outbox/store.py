@@ -6,26 +6,35 @@ Everything here runs in the writer's thread, on its connection.
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from contextlib import suppress
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from bridge.message import Position, Stored
-from bridge.outbox.dead_rows import dead_letter_row
-from bridge.outbox.later import Later, Page
+from bridge.outbox.counts import Counts
+from bridge.outbox.dead_rows import dead_letter_row, weight
+from bridge.outbox.generations import Generations
+from bridge.outbox.later import Later, Moment, Page
+from bridge.outbox.ledger import Keeping, Ledger
+from bridge.outbox.letters import Letters
+from bridge.outbox.logbook import Logbook
 from bridge.outbox.rows import intake_rows
 from bridge.outbox.seen import SeenIds
-from bridge.outbox.settling import Settling
+from bridge.outbox.settling import Records, Settling
 from bridge.outbox.shapes import Shapes
 from bridge.outbox.sql import INSERT_ENTRIES, INSERT_ENTRY, INSERTED_AT_ONCE, QUERIES
 from bridge.outbox.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from bridge.outbox.base import Entry, Intake
+    from bridge.call import Call
+    from bridge.message import Message
+    from bridge.outbox.base import DeadLetter, Entry, Intake, Queue
     from bridge.outbox.rows import Row
+    from bridge.outbox.settings import SqliteSettings
 
 _NOT_BEFORE = 5  # the place of not_before_ms in a row
 
@@ -36,11 +45,21 @@ class Store:
     After ``roll_back`` everything remembered of the file is read anew.
     """
 
-    def __init__(self, connection: sqlite3.Connection, seen_ids: int, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        settings: SqliteSettings,
+        clock: Callable[[], int],
+        keeping: Keeping = Keeping(),  # noqa: B008
+        counts: Counts | None = None,
+    ) -> None:
+        self.counts = counts or Counts()
         self._connection = connection
-        self._seen_ids = seen_ids
+        self._settings = settings
+        self._keeping = keeping
         self._shapes = Shapes(connection)  # outlives a rolled back transaction: the event loop reads by it
         self._clock = clock
+        self._repeated: Counter[str] = Counter()  # duplicates by source, of the transaction under way
         self._read: dict[int, int] = {}  # queue number -> how far ``pending`` has read here
 
     @cached_property
@@ -56,11 +75,32 @@ class Store:
     @cached_property
     def settling(self) -> Settling:
         """Verdicts."""
-        return Settling(self._connection, self.state, self.later, self._clock)
+        records = Records(self.ledger, self.generations)
+        return Settling(self._connection, self.state, self.later, records, self._clock)
+
+    @cached_property
+    def letters(self) -> Letters:
+        """The dead letters that are kept."""
+        return Letters(self._connection, self.state, self.settling)
+
+    @cached_property
+    def logbook(self) -> Logbook:
+        """What operators did, and what they have paused."""
+        return Logbook(self._connection)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """What became of messages."""
+        return Ledger(self._connection, self.state, self._keeping)
+
+    @cached_property
+    def generations(self) -> Generations:
+        """Which instance of an id is the newest."""
+        return Generations(self._connection, self.state, self._settings.generations_days)
 
     @cached_property
     def _seen(self) -> SeenIds:
-        return SeenIds(self._connection, self._seen_ids)
+        return SeenIds(self._connection, self._settings.seen_ids)
 
     # --- the transaction ---------------------------------------------------------------------------------------------
 
@@ -70,22 +110,28 @@ class Store:
 
     def commit(self) -> None:
         """Write the counters and make everything durable: returns after the disk has it."""
+        now_ms = self._clock()
+        self.ledger.flush(now_ms)
+        self.generations.prune(now_ms)
         self.state.flush()
         self._connection.execute("COMMIT")
+        if self._repeated:
+            self.counts.duplicates.update(self._repeated)
+            self._repeated.clear()
 
     def roll_back(self) -> None:
         """Undo the transaction, wherever it failed."""
+        self._repeated.clear()
         if self._connection.in_transaction:
             with suppress(sqlite3.Error):  # SQLite rolls back by itself after some errors
                 self._connection.execute("ROLLBACK")
-        for part in ("state", "later", "settling", "_seen"):
+        for part in ("state", "later", "settling", "letters", "ledger", "generations", "_seen"):
             self.__dict__.pop(part, None)
 
     def reopen(self) -> None:
         """After a restart nothing is in flight: what had been given waits to be given again."""
         self._connection.execute(QUERIES["reopen_given"])
         self.state.reopened()
-        self.settling.fulfil()
 
     def close(self) -> None:
         """Close the file."""
@@ -112,8 +158,12 @@ class Store:
     def _rows_of(self, intake: Intake, dead: list[Row]) -> list[Row]:
         calls, letters = intake.calls, intake.dead
         if not intake.positions:
-            calls, letters = self._seen.fresh(intake)
+            calls, letters, repeated = self._seen.fresh(intake)
+            if repeated:
+                self._repeated[intake.source] += repeated
         dead += [dead_letter_row(letter) for letter in letters]
+        self.ledger.buried(letters, intake.received_ms)
+        self.ledger.dropped(intake.dropped, intake.received_ms)
         state = self.state
         rows, originals = intake_rows(calls, intake.received_ms, state.shaping, state.next_original)
         if originals:
@@ -145,7 +195,31 @@ class Store:
     def _bury(self, letters: list[Row]) -> None:
         if letters:
             self._connection.executemany(QUERIES["insert_dead_letter"], letters)
-            self.state.died(len(letters))
+            self.state.died(len(letters), sum(map(weight, letters)))
+
+    # --- dead letters ------------------------------------------------------------------------------------------------
+
+    def bring_in(self, letters: Iterable[DeadLetter]) -> None:
+        """Keep these, which another outbox had."""
+        self._bury([dead_letter_row(letter) for letter in letters])
+
+    def redrive(self, number: int, calls: Sequence[tuple[Message, Call]], dead: Sequence[DeadLetter]) -> bool:
+        """Instead of this dead letter these calls and dead letters; False where there is none of this number.
+
+        One that blocks its lane gives its place in it to a call of the same lane, else the lane goes on without it.
+        """
+        if not self.letters.is_kept(number):
+            return False
+        revived = self.letters.revive(number, calls, self._clock())
+        self.letters.discard(number)
+        if not revived:
+            now_ms = self._clock()
+            rows, originals = intake_rows(calls, now_ms, self.state.shaping, self.state.next_original)
+            self._connection.executemany(QUERIES["insert_original"], originals)
+            self._insert(rows)
+        self.bring_in(dead)
+        self.ledger.buried(dead, self._clock())
+        return True
 
     # --- reading under way -------------------------------------------------------------------------------------------
 
@@ -157,13 +231,40 @@ class Store:
 
     def due(self, now_ms: int, limit: int, read: Mapping[int, int]) -> tuple[list[Entry], bool]:
         """See Later.due; ``read`` is what was read without asking here."""
-        for number, reached in read.items():
-            self._read[number] = max(self._read.get(number, 0), reached)
+        self._was_read(read)
         return self.later.due(now_ms, limit, self._read)
 
-    def unpark(self, number: int, lane_keys: Sequence[str]) -> None:
+    def fetch(
+        self, queue: Queue, limit: int, without: Collection[tuple[str, str]], read: Mapping[int, int]
+    ) -> tuple[list[Entry], bool]:
+        """See Later.fetch; ``read`` is what was read without asking here."""
+        self._was_read(read)
+        number = self.state.numbers.get(queue)
+        return (
+            ([], False)
+            if number is None
+            else self.later.fetch(number, limit, without, Moment(self._clock(), self._read))
+        )
+
+    def _was_read(self, read: Mapping[int, int]) -> None:
+        for number, reached in read.items():
+            self._read[number] = max(self._read.get(number, 0), reached)
+
+    def away(self) -> list[Queue]:
+        """See Outbox.away."""
+        return [queue for queue, number in self.state.numbers.items() if self.later.is_away(number)]
+
+    def unpark(self, workflow: Queue, instance_ids: bytes) -> None:
         """See Later.unpark."""
-        self.later.unpark(number, lane_keys, self._clock())
+        self.later.unpark(workflow, instance_ids, self._clock())
+
+    def clock_set(self, by_ms: int, after: int) -> int:
+        """See Later.clock_set."""
+        return self.later.clock_set(by_ms, after)
+
+    def recall(self, rules: Collection[str]) -> bool:
+        """See Later.recall."""
+        return self.later.recall(rules, self._clock())
 
     # --- positions ---------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import asyncio
 import threading
 from itertools import groupby
 from queue import Empty, SimpleQueue
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
@@ -76,6 +77,7 @@ class Written(NamedTuple):
     results: Sequence[object]
     snapshot: Snapshot | None
     error: OutboxError | None
+    seconds: float = 0.0  # that the transaction took, where it was written
 
 
 def _bindable(job: Add) -> Add:
@@ -148,6 +150,7 @@ class Writer:
         if self.failure is not None:
             self._report(Written(group, [], None, self.failure))
             return
+        began = perf_counter()
         try:
             results, snapshot = self._write_until_it_holds(group)
         except OutboxError as error:
@@ -157,7 +160,7 @@ class Writer:
             if not self._write_bindable(group):
                 self._isolate(group, error)
         else:
-            self._report(Written(group, results, snapshot, None))
+            self._report(Written(group, results, snapshot, None, perf_counter() - began))
 
     def _write_bindable(self, group: list[Job]) -> bool:
         """Write the group with what SQLite cannot bind replaced; False when there is nothing of the kind."""
@@ -191,6 +194,7 @@ class Writer:
                 written = self._transaction(group)
             except Exception as error:
                 self._store.roll_back()
+                self._store.counts.write_errors += 1
                 if is_corrupt(error):
                     raise corrupt(self._path, error) from error
                 if not is_transient(error):

@@ -127,7 +127,7 @@ def _read(held: Mapping[str, Any]) -> Recorded:
         _text(held, "source"),
         _text(held, "id"),
         _text(held, "channel"),
-        None if held.get("key") is None else _bytes(held["key"], ("key",)),
+        None if held.get("key") is None else bytes_of(held["key"], ("key",)),
         _headers(held.get("headers")),
         _body(held.get("body")),
         _timestamp_ms(held),
@@ -158,7 +158,7 @@ def _body(value: object) -> bytes | None:
     if isinstance(value, _Spelled):
         return value.text
     bare = _json_of(value)
-    return _bytes(value, ("body",)) if bare is _NOT_JSON else json_text(bare, ("body",))
+    return bytes_of(value, ("body",)) if bare is _NOT_JSON else json_text(bare, ("body",))
 
 
 def json_text(value: object, path: tuple[str | int, ...]) -> bytes:
@@ -171,8 +171,8 @@ def json_text(value: object, path: tuple[str | int, ...]) -> bytes:
         raise NotAMessage(path, f"this has no form in JSON ({error}); give the text of the body in quotes") from None
 
 
-def _bytes(value: object, path: tuple[str | int, ...]) -> bytes:
-    """Text, ``{"text": …}`` or ``{"base64": …}``."""
+def bytes_of(value: object, path: tuple[str | int, ...]) -> bytes:
+    """From text, ``{"text": …}`` or ``{"base64": …}``. Raises NotAMessage."""
     if isinstance(value, dict):
         text, encoded = value.get("text"), value.get("base64")
         if isinstance(encoded, str) and text is None:
@@ -222,7 +222,7 @@ def _header_value(held: object, path: tuple[str | int, ...]) -> HeaderValue:
     if "value" not in held:
         if held.get("type", "bytes") != "bytes":
             raise NotAMessage(path, f"a header of type {held['type']} has a value")
-        return _bytes({name: value for name, value in held.items() if name != "type"}, path)
+        return bytes_of({name: value for name, value in held.items() if name != "type"}, path)
     value, kind = held["value"], held.get("type")
     if not isinstance(kind, str | None):
         raise NotAMessage(path, f"the type of a header is one of {', '.join(_KINDS)}")

@@ -41,10 +41,12 @@ def encode(message: Message) -> bytes:
 
     A body that is JSON in the spelling of a JSON encoder stands there once, as ``{"json": …}``.
     """
-    whole = {name: value for name, value in plain(message).items() if name not in _ORDINARY or value != _ORDINARY[name]}
+    whole: dict[str, Any] = {
+        name: value for name, value in plain(message).items() if name not in _ORDINARY or value != _ORDINARY[name]
+    }
     body = message.body
     if body is not None:
-        whole["body"] = {"json": orjson.Fragment(body)} if _is_compact(body) else text_or_base64(body)
+        whole["body"] = exact_body(body)
     try:
         return orjson.dumps(whole)
     except TypeError:  # text with half of a surrogate pair: only escapes can say that
@@ -79,6 +81,11 @@ def body_with_json(body: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return held
     return {**held, "json": orjson.Fragment(body.replace(b"\r", b" ").replace(b"\n", b" "))}
+
+
+def exact_body(body: bytes) -> dict[str, Any]:
+    """Bytes that ``reading`` has again to the byte: as JSON where it is in an encoder's own spelling."""
+    return {"json": orjson.Fragment(body)} if _is_compact(body) else text_or_base64(body)
 
 
 def _is_compact(body: bytes) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from bridge.admission import TOO_LARGE
 from bridge.errors import RuleError
+from bridge.rehearsal.stage import ignored
 from bridge.rehearsal.steps import Step, walk
 from bridge.routing.expression import compile_node
-from bridge.routing.outcome import SKIP, Routed, Tally
+from bridge.routing.outcome import Routed, Tally
 
 if TYPE_CHECKING:
     from bridge.message import Message
@@ -28,6 +30,9 @@ class Verdict(StrEnum):
     UNREACHED = "is not reached"
 
 
+_UNSEEN = {"undecodable": "the message cannot be decoded", TOO_LARGE: "the message is too large"}
+
+
 class RuleStory(NamedTuple):
     """One rule and the message."""
 
@@ -42,21 +47,23 @@ class Explanation(NamedTuple):
     """A message and all rules."""
 
     message: Message  # as its source would give it
-    value: object  # what the rules see as ``body``; SKIP where the message cannot be decoded
+    value: object  # what the rules see as ``body``; SKIP where they do not see the message
     rules: tuple[RuleStory, ...]  # in file order
     routed: Routed  # what becomes of the message
+    ignored: str = ""  # why its source ignores it; "": it does not
 
 
 async def explain(stage: Stage, sample: Sample, now_ms: int) -> Explanation:
     """Ask every rule. now_ms: the arrival, from which ``delay`` counts."""
     source = sample.message.source
-    messages, values, failed = await stage.decoded(source, [sample])
-    routed = stage.router.route(source, messages, values, now_ms)
+    messages, values, failed, old = await stage.decoded(source, [sample], now_ms)
+    routed = ignored(stage.router.route(source, messages, values, now_ms), old)
     routed = routed._replace(dead=[*failed, *routed.dead])
     message, value = messages[0], values[0]
     compiled = {rule.position: rule for rule in stage.router.rules(source)}
     stories: list[RuleStory] = []
-    stopped = "the message cannot be decoded" if value is SKIP else ""
+    too_old = f"ignored: older than {stage.oldest(source)}" if old else ""
+    stopped = _UNSEEN.get(failed[0].reason, "") if failed else too_old
     for position, settings in enumerate(stage.config.rules):
         rule = compiled.get(position)
         if rule is None:
@@ -67,7 +74,7 @@ async def explain(stage: Stage, sample: Sample, now_ms: int) -> Explanation:
             stories.append(tell(rule, message, value, now_ms))
             if rule.final and stories[-1].verdict is Verdict.MATCHES:
                 stopped = f"{rule.name} is final"
-    return Explanation(message, value, tuple(stories), routed)
+    return Explanation(message, value, tuple(stories), routed, too_old)
 
 
 def tell(rule: Rule, message: Message, body: Value, now_ms: int) -> RuleStory:

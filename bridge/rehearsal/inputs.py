@@ -30,7 +30,17 @@ def one_message(text: bytes, file: str, complete: Callable[[Recorded], Sample]) 
     try:
         return complete(recorded.decode(text))
     except NotAMessage as error:
-        raise ConfigError([Problem(dotted(error.path), error.message, file)]) from None
+        hint = "; this file holds several, one a line: give one of them" if _several(text) else ""
+        raise ConfigError([Problem(dotted(error.path), error.message + hint, file)]) from None
+
+
+def _several(text: bytes) -> bool:
+    first, _, rest = text.strip().partition(b"\n")
+    try:
+        recorded.decode(first)
+    except NotAMessage:
+        return False
+    return bool(rest)
 
 
 def lines(stream: BinaryIO, file: str) -> Iterator[Line]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from bridge.admission import TOO_OLD, Admission
 from bridge.decoding import Decode, decoder
 from bridge.errors import ConfigError, NotAMessage
 from bridge.recorded import UNDECODED
 from bridge.recorded.reading import json_text
 from bridge.routing.outcome import SKIP, Rejected, Routed
+from bridge.routing.words import shown_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from bridge.decoding import Decoder
     from bridge.message import Message
     from bridge.recorded import Recorded
+    from bridge.routing.router import Router
 
 NO_SOURCE: Final = "no_source"  # what becomes of a message whose source the configuration does not have
 
@@ -33,16 +36,18 @@ class Decoded(NamedTuple):
     """What the rules see of messages."""
 
     messages: Sequence[Message]  # a CloudEvent in the place of one that is
-    values: list[object]  # SKIP in the place of one that cannot be decoded
-    failed: list[Rejected]
+    values: list[object]  # SKIP in the place of one that is too large, too old, or cannot be decoded
+    failed: list[Rejected]  # of the samples' own messages
+    old: list[Message]  # which the source ignores
 
 
 class Stage:
     """The rules of a configuration. Raises ConfigError where they cannot be compiled."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, router: Router | None = None) -> None:
+        """router: those rules, where they are not to be the configuration's own."""
         self.config = config
-        self.router = config.router()
+        self.router = router or config.router()
         self._decoders: dict[str, Decoder] = {}  # made when they are asked: schemas are not on every machine
 
     def sample(self, recorded: Recorded, source: str = "") -> Sample:
@@ -64,31 +69,46 @@ class Stage:
         """Whether the configuration has the sample's source."""
         return sample.message.source in self.config.sources
 
-    async def decoded(self, source: str, samples: Sequence[Sample]) -> Decoded:
-        """The values of messages of one source. Raises SchemasUnavailable, and ConfigError without its schema files."""
+    async def decoded(self, source: str, samples: Sequence[Sample], now_ms: int) -> Decoded:
+        """The values of messages of one source. Raises SchemasUnavailable, and ConfigError without its schema files.
+
+        now_ms: when they arrive.
+        """
+        settings = self.config.sources[source]
+        admission = Admission.of(settings.max_message_bytes, settings.ignore_older_than)
+        seen, values, failed, _ = await self._values(source, samples, admission)
+        old = admission.skip_old(seen, values, now_ms)
+        return Decoded(seen, values, failed, [seen[place] for place in old])
+
+    async def _values(self, source: str, samples: Sequence[Sample], admission: Admission) -> Decoded:
         messages = [sample.message for sample in samples]
         given = {place: sample.value for place, sample in enumerate(samples) if sample.value is not UNDECODED}
         if len(given) == len(samples):
-            return Decoded(messages, list(given.values()), [])
+            return Decoded(messages, list(given.values()), [], [])
+        large = {place for place, message in enumerate(messages) if admission.is_too_large(message)} - given.keys()
         codec = self._decoder(source)
-        await codec.prepare([message for place, message in enumerate(messages) if place not in given])
-        found, values, failed = codec.decode(messages)
-        rejected = []
-        for place, why in failed.items():
-            if place not in given:
-                values[place] = SKIP
-                rejected.append(Rejected(messages[place], "undecodable", why))
-        for place, value in given.items():
-            values[place] = value
-        return Decoded(found, values, rejected)
+        places = [place for place in range(len(messages)) if place not in large]
+        await codec.prepare([messages[place] for place in places if place not in given])
+        found, decoded, failed = codec.decode([messages[place] for place in places])
+        seen, values = [*messages], [given.get(place, SKIP) for place in range(len(messages))]
+        rejected = [admission.rejected(messages[place])._replace(message=messages[place]) for place in sorted(large)]
+        for number, place in enumerate(places):
+            seen[place] = found[number]
+            if place in given:
+                continue
+            if number in failed:
+                rejected.append(Rejected(messages[place], "undecodable", failed[number]))
+            else:
+                values[place] = decoded[number]
+        return Decoded(seen, values, rejected, [])
 
     async def route(self, source: str, samples: Sequence[Sample], now_ms: int) -> Routed:
-        """What messages of one source become, those that cannot be decoded among the dead letters.
+        """What messages of one source become, those that no rule sees among the dead letters.
 
         The messages of the result are those of the samples. Raises SchemasUnavailable.
         """
-        messages, values, failed = await self.decoded(source, samples)
-        routed = self.router.route(source, messages, values, now_ms)
+        messages, values, failed, old = await self.decoded(source, samples, now_ms)
+        routed = ignored(self.router.route(source, messages, values, now_ms), old)
         originals = {
             id(seen): sample.message
             for seen, sample in zip(messages, samples, strict=True)
@@ -98,19 +118,31 @@ class Stage:
             routed = _of_originals(routed, originals)
         return routed._replace(dead=[*failed, *routed.dead]) if failed else routed
 
+    def oldest(self, source: str) -> str:
+        """How old messages of this source may be; "" for any age."""
+        age = self.config.sources[source].ignore_older_than
+        return "" if age is None else shown_duration(age)
+
     def _decoder(self, source: str) -> Decoder:
         if source not in self._decoders:
             try:
                 self._decoders[source] = decoder(self.config.sources[source])
             except ConfigError as error:
-                path = f"sources.{source}."
-                raise ConfigError([each._replace(path=path + each.path) for each in error.problems]) from None
+                raise ConfigError(error.below(f"sources.{source}")) from None
         return self._decoders[source]
 
     async def close(self) -> None:
         """Let go of schema registries."""
         for codec in self._decoders.values():
             await codec.close()
+
+
+def ignored(routed: Routed, old: Sequence[Message]) -> Routed:
+    """The same, with the messages that are too old among what is dropped."""
+    if not old:
+        return routed
+    silent = [*routed.silent, *((message, TOO_OLD) for message in old)]
+    return routed._replace(dropped={**routed.dropped, TOO_OLD: len(old)}, silent=silent)
 
 
 def _of_originals(routed: Routed, originals: Mapping[int, Message]) -> Routed:

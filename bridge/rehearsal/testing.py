@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from bridge import recorded
+from bridge.admission import TOO_OLD
 from bridge.recorded import epoch_ms
 from bridge.rehearsal.verdicts import Difference, compare, difference_lines, outcomes
 from bridge.routing.outcome import Routed
@@ -23,7 +24,7 @@ class Result(NamedTuple):
 
     placed: PlacedCase
     differences: tuple[Difference, ...]  # none: it passed
-    rejected: tuple[str, ...] = ()  # the details of dead letters, which say why
+    reasons: tuple[str, ...] = ()  # why there are dead letters, or why its source ignores the message
 
     @property
     def passed(self) -> bool:
@@ -48,7 +49,7 @@ async def run(stage: Stage, cases: Sequence[PlacedCase]) -> list[Result]:
         samples = [prepared[number].sample for number in numbers]
         routed = await stage.route(source, samples, now_ms)
         for number, alone in zip(numbers, _by_message(routed, [sample.message for sample in samples]), strict=True):
-            results[number] = _result(prepared[number], alone)
+            results[number] = _result(prepared[number], alone, stage)
     return [results[number] for number in range(len(cases))]
 
 
@@ -60,9 +61,12 @@ def _prepared(stage: Stage, placed: PlacedCase) -> _Prepared:
     return _Prepared(placed, sample._replace(message=sample.message._replace()), now_ms or 0)
 
 
-def _result(prepared: _Prepared, routed: Routed) -> Result:
+def _result(prepared: _Prepared, routed: Routed, stage: Stage) -> Result:
     differences = compare(prepared.placed.case.expect, outcomes(routed, prepared.now_ms))
-    return Result(prepared.placed, tuple(differences), tuple(rejected.detail for rejected in routed.dead))
+    reasons = [f"dead letter: {rejected.detail}" for rejected in routed.dead]
+    if TOO_OLD in routed.dropped:
+        reasons.append(f"ignored: older than {stage.oldest(prepared.sample.message.source)}")
+    return Result(prepared.placed, tuple(differences), tuple(reasons))
 
 
 def _by_message(routed: Routed, messages: Iterable[Message]) -> list[Routed]:

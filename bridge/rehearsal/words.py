@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -11,6 +12,7 @@ from bridge.call import HIGH, LOW, NORMAL, Call, IfMissing, Operation, Policy, f
 from bridge.dead_letters.kept import indented, time_of
 from bridge.rehearsal.steps import shortened
 from bridge.routing.outcome import SKIP, Rejected
+from bridge.routing.words import shown_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +70,8 @@ def explanation_data(explanation: Explanation) -> dict[str, Any]:
     return {
         "source": explanation.message.source,
         "id": explanation.message.id,
-        "decoded": explanation.value is not SKIP,
+        "decoded": explanation.value is not SKIP or bool(explanation.ignored),
+        "ignored": explanation.ignored,
         "rules": [_story_data(story) for story in explanation.rules],
         "result": routed_data(explanation.routed),
     }
@@ -151,11 +154,15 @@ def _policy(call: Call) -> str:
     if call.operation is Operation.CREATE:
         parts = [f"if_exists {policy.if_exists}"]
     else:
-        wait = f" {policy.wait_seconds:g}s" if policy.if_missing is IfMissing.WAIT else ""
+        wait = f" {_shown(policy.wait_seconds)}" if policy.if_missing is IfMissing.WAIT else ""
         parts = [f"if_missing {policy.if_missing}{wait}"]
         parts += [] if policy.resend_unknown else ["on_unknown dead-letter"]
     parts += [f"max_attempts {policy.max_attempts}"] if policy.max_attempts else []
-    return ", ".join([*parts, f"give_up_after {policy.give_up_after_seconds:g}s"])
+    return ", ".join([*parts, f"give_up_after {_shown(policy.give_up_after_seconds)}"])
+
+
+def _shown(seconds: float) -> str:
+    return shown_duration(timedelta(seconds=seconds))
 
 
 def _end_lines(explanation: Explanation) -> Iterator[str]:
@@ -163,7 +170,7 @@ def _end_lines(explanation: Explanation) -> Iterator[str]:
     calls = len(routed.calls)
     parts = [f"{calls} call{'' if calls == 1 else 's'}"] if calls else []
     parts += [f"dead letter ({rejected.reason}: {rejected.detail})" for rejected in routed.dead]
-    parts += [f"dropped ({reason})" for reason in routed.dropped]
+    parts += [explanation.ignored] if explanation.ignored else [f"dropped ({reason})" for reason in routed.dropped]
     if routed.unmatched and not routed.dead:
         parts.append("no rule matches: counted, and then forgotten")
     yield "result: " + ("; ".join(parts) or "a rule matches, and makes no call")

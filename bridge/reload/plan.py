@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bridge.config.secrets import settings_of
+from bridge.config.values import settings_of
 from bridge.document import dotted
 from bridge.errors import Problem
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TRANSLATED = frozenset({"unmatched", "ignore_older_than"})  # settings of a source that its connection knows nothing of
 COMPARED = frozenset({"sources", "rules", "targets"})  # sections that are compared name by name
 TAKEN_OVER = frozenset(
-    {"vars", "log", "shutdown", "reload", "shadow"}
+    {"vars", "log", "shutdown", "redact", "reload", "shadow"}
 )  # sections that may change while the bridge runs
 UNUSED = frozenset({"tests"})  # sections that a running bridge does not look at
 NAMES_SHOWN = 50
@@ -32,6 +32,7 @@ class Plan(NamedTuple):
     start: tuple[str, ...] = ()  # sources that are new
     restart: tuple[str, ...] = ()  # sources that are read in another way now
     stop: tuple[str, ...] = ()  # sources that are gone
+    reread: tuple[str, ...] = ()  # sources that are read as before, and whose schemas or authorities are others now
     connect: tuple[str, ...] = ()  # targets that are new, or reached in another way now
     targets_removed: tuple[str, ...] = ()  # what waits for them is still delivered
     rules_added: tuple[str, ...] = ()
@@ -47,6 +48,7 @@ class Plan(NamedTuple):
             "sources_started": self.start,
             "sources_restarted": self.restart,
             "sources_stopped": self.stop,
+            "sources_files_reread": self.reread,
             "targets_connected": self.connect,
             "targets_removed": self.targets_removed,
             "rules_added": self.rules_added,
@@ -66,11 +68,17 @@ def plan_for(old: Config, new: Config) -> Plan:
     """The way from ``old``, which is in use, to ``new``, which is right by itself. Without any change it is empty."""
     rules_before, rules_after = _by_name(old.rules), _by_name(new.rules)
     kept = [name for name in new.sources if name in old.sources]
+    restart = tuple(name for name in kept if _connection(old.sources[name]) != _connection(new.sources[name]))
     return Plan(
         start=_without(new.sources, old.sources),
-        restart=tuple(name for name in kept if _connection(old.sources[name]) != _connection(new.sources[name])),
+        restart=restart,
         stop=_without(old.sources, new.sources),
-        connect=tuple(name for name, target in new.targets.items() if old.targets.get(name) != target),
+        reread=tuple(name for name in kept if name not in restart and _files_differ(old, new, ("sources", name))),
+        connect=tuple(
+            name
+            for name, target in new.targets.items()
+            if old.targets.get(name) != target or _files_differ(old, new, ("targets", name))
+        ),
         targets_removed=_without(old.targets, new.targets),
         rules_added=_without(rules_after, rules_before),
         rules_removed=_without(rules_before, rules_after),
@@ -86,6 +94,10 @@ def _by_name(rules: Iterable[RuleSettings]) -> dict[str, RuleSettings]:
 
 def _without(names: Iterable[str], others: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(name for name in names if name not in others)
+
+
+def _files_differ(old: Config, new: Config, part: tuple[str, str]) -> bool:
+    return old.contents.get(part) != new.contents.get(part)
 
 
 def _connection(source: BaseModel) -> dict[str, object]:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from bridge.dispatch.usefulness import Standing
 from bridge.metrics import Behind, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from bridge.decoding import Decoder
     from bridge.intake import Translation
     from bridge.metrics import Metrics
     from bridge.sources.base import Source
@@ -35,11 +37,38 @@ class Sources:
         self._now_ms = now_ms
         self._running: dict[str, _Running] = {}
         self._closed = False
+        self._halted: Callable[[str], bool] = lambda _: False
 
     @property
     def tasks(self) -> Collection[asyncio.Task[None]]:
         """Of the sources that are read, or are stopping."""
         return [running.task for running in self._running.values()]
+
+    def translation(self, name: str) -> Translation | None:
+        """The one in force for this source; None where it is not read."""
+        running = self._running.get(name)
+        return None if running is None else running.supervisor.current.translation
+
+    def trouble(self, name: str) -> str:
+        """Why this source does not read, in words of others; "" where it does, or is not meant to."""
+        running = self._running.get(name)
+        return "" if running is None else running.supervisor.trouble
+
+    def decoder(self, name: str) -> Decoder:
+        """Of a source that is read."""
+        return self._running[name].supervisor.current.translation.decoder
+
+    def standings(self, fixed: Callable[[str], bool]) -> list[Standing]:
+        """How each is read now. fixed: whether the configuration assigns its partitions."""
+        return [
+            Standing(
+                sum(running.supervisor.source.lag.values()),
+                len(running.supervisor.source.assigned),
+                running.supervisor.is_paused,
+                fixed(name),
+            )
+            for name, running in self._running.items()
+        ]
 
     def start(self, supervisors: Mapping[str, Supervisor], tasks: asyncio.TaskGroup) -> None:
         """Begin to read these; after ``stop_all`` nothing is begun."""
@@ -47,8 +76,19 @@ class Sources:
             return
         for name, supervisor in supervisors.items():
             self._metrics.declare([name])
-            self._metrics.watch_source(name, partial(reading, supervisor.source, self._now_ms))
+            self._metrics.watch.source(name, partial(reading, supervisor.source, self._now_ms))
+            if self._halted(name):
+                supervisor.pause()
             self._running[name] = _Running(supervisor, tasks.create_task(supervisor.run()))
+            self._metrics.source_paused(name, on=supervisor.is_paused)
+
+    def halt(self, halted: Callable[[str], bool]) -> None:
+        """An operator has paused the sources of which this is true, and no others; also of those that start later."""
+        self._halted = halted
+        for name, running in self._running.items():
+            if halted(name) != running.supervisor.is_paused:
+                running.supervisor.pause() if halted(name) else running.supervisor.resume()
+                self._metrics.source_paused(name, on=halted(name))
 
     def swap(self, renewed: Callable[[str, Translation], Translation], names: Iterable[str]) -> None:
         """From the next batch on these sources have another translation; all of them at once, nothing waits here.

@@ -94,7 +94,7 @@ class Blueprint:
         except TemplateError:
             self._mistakes(field, value)
             return _broken
-        except (TypeError, ExpressionError) as error:
+        except (RuleError, ExpressionError) as error:
             self.problem(field, str(error))
             return _broken
         self.parts.append((field, function))

@@ -9,6 +9,7 @@ ones. A step is an element, or 64 characters or bytes.
 from __future__ import annotations
 
 import math
+import threading
 from typing import TYPE_CHECKING, Final
 
 from bridge.errors import RuleError
@@ -27,10 +28,8 @@ _TEXTS = frozenset((str, bytes))
 _SIZED = frozenset((str, bytes, list, dict))
 
 
-class _Budget:
-    """The steps that are left; one evaluation follows another, so that one number serves all."""
-
-    __slots__ = ("left", "together")
+class _Budget(threading.local):
+    """The steps that are left; in a thread one evaluation follows another, so that one number serves all of its own."""
 
     def __init__(self) -> None:
         self.left = STEPS

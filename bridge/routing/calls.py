@@ -107,7 +107,7 @@ def _place(blueprint: Blueprint, action: str, workflow: str, instance_id: str | 
     name = blueprint.text(f"{action}.workflow", workflow, preflight.is_workflow, preflight.bad_workflow)
     if instance_id is None:
         return name, None
-    return name, blueprint.text(f"{action}.id", instance_id, preflight.is_instance_id, preflight.bad_id)
+    return name, blueprint.text(f"{action}.id", instance_id, preflight.is_instance_id, preflight.bad_written_id)
 
 
 def _checked(name: str, check: Callable[[str], object], why: Callable[[str], RenderError]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from bridge.message import CloudEvent
 from bridge.routing.jsontext import encode, spelled
+from bridge.tracing.context import traceparent_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 KEY = "_bridge"
 _MARK = b'"_bridge"'
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _SPACE = b" \t\r\n"
 
 
@@ -39,7 +39,7 @@ def with_metadata(rule: str, *, per_element: bool) -> Callable[[bytes, Message, 
         identity = f"{message.id}#{index}" if per_element else message.id
         inside = opened[:-1].rstrip(_SPACE)
         comma = b"" if inside.endswith(b"{") else b","
-        traced = _trace(message) if message.headers else b""
+        traced = _trace(message) if message.headers or isinstance(message, CloudEvent) else b""
         return b"".join((inside, comma, b'"_bridge":{"id":', encode(identity), middles[source], traced, b"}}"))
 
     return add
@@ -54,9 +54,5 @@ def _without(encoded: bytes) -> bytes:
 
 def _trace(message: Message) -> bytes:
     """The message's trace context, if it has a valid one."""
-    for name, value in message.headers:
-        if name == "traceparent" and isinstance(value, bytes | str):
-            text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
-            if _TRACEPARENT.fullmatch(text):
-                return b',"traceparent":"' + text.encode() + b'"'
-    return b""
+    text = traceparent_of(message)
+    return b',"traceparent":"' + text.encode() + b'"' if text else b""

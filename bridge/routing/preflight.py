@@ -30,6 +30,13 @@ def bad_id(instance_id: str) -> RenderError:
     )
 
 
+def bad_written_id(instance_id: str) -> RenderError:
+    """The same of one that a rule makes, where braces are mostly a forgotten ``$``."""
+    error = bad_id(instance_id)
+    found = re.search(r"\{[^{}]+\}", instance_id)
+    return error if found is None else RenderError(f"{error}; is ${found[0]} meant?", "invalid_id")
+
+
 def bad_workflow(name: str) -> RenderError:
     """Why a Workflow's name cannot be used."""
     return RenderError(f"the Workflow's name {name[:_SHOWN]!r} is not 1 to 64 {_FORM}", "invalid_name")

@@ -138,7 +138,9 @@ def _resolve(
         return applies_to, "", problems
     field = next(name for name in ("create", "event", "status") if getattr(settings, name) is not None)
     listed = ", ".join(sorted(targets)) or "none"
-    if action.target is None and len(targets) != 1:
+    if action.target is None and not targets:
+        problems.append(Problem(f"{path}.{field}", "there is nothing to call: describe an account under targets"))
+    elif action.target is None and len(targets) != 1:
         problems.append(Problem(f"{path}.{field}.target", f"say which target; there are {listed}"))
     elif action.target is not None and action.target not in targets:
         problems.append(Problem(f"{path}.{field}.target", f"no target {action.target!r}; there are {listed}"))

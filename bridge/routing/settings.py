@@ -132,6 +132,27 @@ class StatusAction(_Action):
         return self
 
 
+class Watch(_Settings):
+    """Look now and then whether instances that the rule has made ended in an error; each is counted once."""
+
+    every: Duration = Field(
+        timedelta(minutes=5), description="How often, `1m` to `1d`. A look is one request, more where many errored."
+    )
+    span: Duration = Field(
+        timedelta(days=1),
+        alias="for",
+        description="Instances that were created longer ago are not looked at; `ledger.keep` at most.",
+    )
+
+    @model_validator(mode="after")
+    def _is_sparing(self) -> Watch:
+        if not timedelta(minutes=1) <= self.every <= timedelta(days=1):
+            raise ValueError("every: from 1m to 1d: a look takes from the quota that deliveries need")
+        if self.span < self.every:
+            raise ValueError("for: at least as long as every, or instances end unseen between two looks")
+        return self
+
+
 ABOUT_CALLS = ("for_each", "lane", "on_dead", "priority", "delay", "not_before", "give_up_after", "max_attempts")
 _SWITCHES = {"yes", "no", "on", "off", "true", "false"}
 ACTIONS = ("create", "event", "status", "drop", "dead_letter")
@@ -177,6 +198,9 @@ class RuleSettings(_Settings):
     max_attempts: int | None = Field(
         None, ge=1, description="A call tried so often is a dead letter; no bound by default."
     )
+    watch: Watch | None = Field(
+        None, description="With `create`: count its instances that ended in an error (sqlite outbox with a ledger)."
+    )
 
     @model_validator(mode="after")
     def _one_action(self) -> RuleSettings:
@@ -191,6 +215,8 @@ class RuleSettings(_Settings):
             raise ValueError(f"{' and '.join(idle)}: about calls, and {given[0]} makes none; leave it out")
         if self.lane == "none" and self.on_dead == "block":
             raise ValueError("on_dead: block has nothing to block with lane: none")
+        if self.watch is not None and (self.create is None or "${" in self.create.workflow):
+            raise ValueError("watch goes with create, and with a workflow that is named outright")
         if self.drop is not None and "${" in self.drop:
             raise ValueError("the reason of drop is counted by name, so it cannot hold ${…}")
         return self

@@ -66,10 +66,10 @@ def compile_text(text: str, names: Names) -> Callable[..., str]:
 def compile_json(value: Value, names: Names) -> Callable[..., bytes]:
     """A template of any shape whose value is JSON; the function gives its bytes, raises RuleError.
 
-    Raises TemplateError.
+    Raises TemplateError, and RuleError for a constant that JSON has no form for.
     """
     if is_plain(value):
-        encoded = orjson.dumps(_unescaped(value))
+        encoded = encode(_unescaped(value))
         return lambda *_: encoded
     extended = names._replace(constants={**names.constants, **_CONSTANTS})
     return function_of("", extended, lambda generator: _bytes(generator, value))
@@ -149,7 +149,7 @@ def _json(generator: Generator, value: Value, path: str) -> str:
     except ExpressionError as error:
         raise TemplateError(error, path) from None
     if is_plain(value):
-        return generator.constant(orjson.Fragment(orjson.dumps(_unescaped(value))))
+        return generator.constant(orjson.Fragment(encode(_unescaped(value))))
     if isinstance(value, dict):
         keys = (_json_key(generator, key, path) for key in value)
         items = (_json(generator, item, f"{path}.{key}") for key, item in value.items())

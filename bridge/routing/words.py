@@ -29,6 +29,14 @@ def parse_duration(value: object) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def shown_duration(value: timedelta) -> str:
+    """For people: a whole number of the largest unit, such as "7d"."""
+    for unit, size in (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("m", timedelta(minutes=1))):
+        if not value % size:
+            return f"{value // size}{unit}"
+    return f"{value.total_seconds():g}s"
+
+
 def format_duration(value: timedelta) -> str:
     """The inverse of ``parse_duration``, in seconds."""
     return f"{value.total_seconds():.3f}".rstrip("0").rstrip(".") + "s"

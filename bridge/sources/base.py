@@ -60,7 +60,10 @@ class Source(Protocol):
 
     @property
     def assigned(self) -> Collection[str]:
-        """The partitions ("topic/partition") or queues that are read now."""
+        """The partitions ("topic/partition") or queues that are read now.
+
+        A partition that is taken away is none of them, nor is one that comes back, before ``receive`` is called again.
+        """
 
     @property
     def lag(self) -> Mapping[str, int]:

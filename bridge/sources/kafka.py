@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import (
     ConsumerStoppedError,
     IllegalStateError,
@@ -21,7 +20,7 @@ from aiokafka.errors import (
 from bridge.errors import SourceLost
 from bridge.sources.base import COUNTS
 from bridge.sources.kafka_commits import Commits, KafkaBatch, label
-from bridge.sources.kafka_connection import consumer_options, diagnose, explain
+from bridge.sources.kafka_connection import consumer_options, diagnose, explain, make_consumer
 from bridge.sources.kafka_health import Pulse, standing, stop
 from bridge.sources.kafka_holdings import Holdings
 from bridge.sources.kafka_membership import follow, matching
@@ -31,7 +30,7 @@ from bridge.sources.kafka_records import Makers, build_in_place
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from aiokafka import TopicPartition
+    from aiokafka import AIOKafkaConsumer, TopicPartition
 
     from bridge.message import Message, Positions
     from bridge.sources.kafka_settings import KafkaSettings
@@ -63,7 +62,7 @@ class KafkaSource:
     @property
     def assigned(self) -> Collection[str]:
         """The partitions that this source reads now, as "topic/partition"."""
-        return [label(partition) for partition in self._link.holdings.commits.held] if self._link else []
+        return [label(partition) for partition in self._link.holdings.reading] if self._link else []
 
     @property
     def lag(self) -> Mapping[str, int]:
@@ -93,7 +92,7 @@ class KafkaSource:
 
     async def open(self) -> None:
         """Connect and subscribe. Raises SourceLost."""
-        consumer = AIOKafkaConsumer(**self._options())
+        consumer = make_consumer(self._options())
         try:
             async with asyncio.timeout(self._settings.lost_after_seconds):
                 await self._connect(consumer)
@@ -174,6 +173,8 @@ class KafkaSource:
             raise SourceLost(f"{self.name} is closed")
         if link.holdings.commits.failure is not None:
             raise link.holdings.commits.failure
+        if gone := sorted(map(label, link.holdings.gone)):
+            raise SourceLost(f"{self.name}: the cluster does not know {', '.join(gone)} any more")
         return link
 
     async def _reason(self, error: Exception) -> str:

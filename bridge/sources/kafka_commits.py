@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
     from bridge.message import Message, Position, Positions
     from bridge.sources.kafka_offsets import Acks, Part
+
+# What is acknowledged within this time is one commit. Nobody waits for it: after a crash the outbox knows better than
+# the broker, or the broker gives a little more again. At once it would cost each message of a slow topic a commit, and
+# take the event loop's time just when the message is on its way.
+GATHER_SECONDS = 0.05
 
 log = structlog.get_logger(__name__)
 
@@ -71,6 +77,7 @@ class Commits:
         self._positions = positions
         self._limit_seconds = limit_seconds
         self._task: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()  # somebody waits for the commit
 
     def wake(self) -> None:
         """Begin to commit, unless there is nothing to commit or a commit is under way (which sees to the rest)."""
@@ -79,9 +86,11 @@ class Commits:
 
     async def flush(self, seconds: float) -> None:
         """Wait, but not longer than this, until everything that is acknowledged is committed."""
+        self._hurry.set()
         self.wake()
         if self._task is not None and not self._task.done():
             await asyncio.wait({self._task}, timeout=seconds)
+        self._hurry.clear()
 
     async def stop(self) -> None:
         """Commit nothing more."""
@@ -96,8 +105,13 @@ class Commits:
 
     async def _run(self) -> None:
         try:
-            while (due := self._due()) and await self._commit(due):
-                pass
+            while self._due():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(GATHER_SECONDS):
+                        await self._hurry.wait()
+                due = self._due()  # what is not held any more is not committed
+                if not due or not await self._commit(due):
+                    return
         except BridgeError as error:
             self.failure = error
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.conn import collect_hosts, create_conn
-from aiokafka.errors import KafkaError, SaslAuthenticationFailed
+from aiokafka.errors import KafkaConnectionError, KafkaError, SaslAuthenticationFailed
 from aiokafka.helpers import create_ssl_context
 
 from bridge.secrecy import read_secret, redact
@@ -59,6 +60,32 @@ def consumer_options(settings: KafkaSettings) -> dict[str, Any]:
         "max_partition_fetch_bytes": fetch.max_partition_bytes,
         "check_crcs": fetch.check_crcs,
     }
+
+
+def make_consumer(options: dict[str, Any]) -> AIOKafkaConsumer:
+    """One that is not started yet; options: ``consumer_options``, or others made of them."""
+    consumer = AIOKafkaConsumer(**options)
+    lose_closed_connections(consumer._client)  # noqa: SLF001  no public hook
+    return consumer
+
+
+def lose_closed_connections(client: Any) -> None:  # noqa: ANN401  aiokafka publishes no types
+    """Let a request on a connection that has ended fail as any other does that is lost: KafkaConnectionError.
+
+    aiokafka's connection maps what writing raises where that is an OSError. uvloop's transports raise RuntimeError once
+    they are closed (UVHandle._ensure_alive), asyncio's own nothing; so a task of aiokafka's, or ours, would end of it.
+    """
+    send = client.send
+
+    async def send_or_lose(node_id: int, request: object, **options: Any) -> Any:  # noqa: ANN401  as above
+        try:
+            return await send(node_id, request, **options)
+        except KafkaError:  # a RuntimeError, too
+            raise
+        except RuntimeError as error:
+            raise KafkaConnectionError(f"the connection to node {node_id} has ended: {error}") from error
+
+    client.send = send_or_lose
 
 
 async def diagnose(settings: KafkaConnection) -> str:

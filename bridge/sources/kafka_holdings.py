@@ -40,6 +40,10 @@ class Holdings:
     ) -> None:
         self.commits = commits
         self.received_ms: dict[str, int] = {}  # by partition: timestamp of the last message; -1: it had none
+        # Fixed ones that the cluster knows no more. Their topic is deleted, or a broker that has just started does not
+        # know it yet: either way the outbox has to be told before they are read anew.
+        self.gone: frozenset[TopicPartition] = frozenset()
+        self._leaving: set[TopicPartition] = set()  # still committed, but nothing of them is taken in any more
         self._changed = asyncio.Event()  # set by each assignment
         self._consumer = consumer
         self._positions = positions
@@ -56,6 +60,7 @@ class Holdings:
         self._generation += 1
         self.commits.counts["rebalances"] += 1
         self.commits.held = set(kept)
+        self._leaving.clear()
         self._unplaced = frozenset(partitions) - frozenset(kept)
         self._changed.set()
         for partition in partitions:
@@ -66,10 +71,24 @@ class Holdings:
         names = sorted(map(label, partitions))
         log.info("partitions_assigned", source=self.commits.source, partitions=names)
 
+    @property
+    def reading(self) -> set[TopicPartition]:
+        """Those whose messages are still to be taken in: held, and not about to be another's."""
+        return self.commits.held - self._leaving
+
     async def release(self, partitions: Collection[TopicPartition], seconds: float) -> None:
         """They are being taken away: let the outbox end what is in flight, commit what is acknowledged."""
         if not partitions:
             return
+        self._leaving.update(partitions)
+        try:
+            await self._let_go(partitions, seconds)
+        finally:
+            self.commits.held.difference_update(partitions)
+            self._leaving.difference_update(partitions)
+        log.info("partitions_released", source=self.commits.source, partitions=sorted(map(label, partitions)))
+
+    async def _let_go(self, partitions: Collection[TopicPartition], seconds: float) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
         try:
             async with asyncio.timeout_at(deadline):
@@ -82,8 +101,6 @@ class Holdings:
             # What has just ended is not acknowledged yet, and the next owner would be given it again.
             await asyncio.sleep(0)
         await self.commits.flush(max(deadline - asyncio.get_running_loop().time(), 1.0))
-        self.commits.held -= set(partitions)
-        log.info("partitions_released", source=self.commits.source, partitions=sorted(map(label, partitions)))
 
     async def settle(self, seconds: float) -> None:
         """Place what waits for it; where nothing is held, wait a while for an assignment.
@@ -153,7 +170,7 @@ class Holdings:
     async def _lead_back(self, partition: TopicPartition, offset: int) -> None:
         """The messages from ``offset`` on expired while we were slow, or the topic was made anew."""
         generation = self._generation
-        bounds = await self._placement.bounds(self._consumer, partition)
+        bounds = (await self._placement.bounds(self._consumer, [partition]))[partition]
         if generation != self._generation or partition not in self.commits.held:
             return
         if offset > bounds[1]:

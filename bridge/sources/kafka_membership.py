@@ -24,7 +24,8 @@ async def follow(consumer: AIOKafkaConsumer, settings: KafkaSettings, holdings: 
         await consumer._client.set_topics(settings.topics)  # noqa: SLF001  metadata has no public way
         _Fixed(consumer, settings, holdings).update()
         return
-    listener = _Listener(holdings, settings.rebalance_timeout_seconds * RELEASE_SHARE)
+    returning = None if settings.group_instance_id is None else _Returning(consumer)
+    listener = _Listener(holdings, settings.rebalance_timeout_seconds * RELEASE_SHARE, returning)
     if settings.pattern is None:
         consumer.subscribe(topics=settings.topics, listener=listener)
     else:
@@ -41,9 +42,10 @@ def matching(settings: KafkaSettings, topics: Iterable[str]) -> set[str]:
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka publishes no types
     """The group's word. Rebalances are eager: everything is revoked, then everything is assigned."""
 
-    def __init__(self, holdings: Holdings, release_seconds: float) -> None:
+    def __init__(self, holdings: Holdings, release_seconds: float, returning: _Returning | None) -> None:
         self._holdings = holdings
         self._release_seconds = release_seconds
+        self._returning = returning
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Heartbeats go on meanwhile, and the group waits for us up to its rebalance time."""
@@ -52,6 +54,35 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka pu
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Heartbeats begin again only after this."""
         self._holdings.assigned(assigned)
+        if self._returning is not None:
+            self._returning.assigned(assigned)
+
+
+class _Returning:
+    """Lets new partitions be given out where a static member comes back to what it had.
+
+    The group's leader gives them out. aiokafka takes itself for the leader after a rebalance only, and a static member
+    that comes back causes none: then nobody would look for new partitions, and nobody would read them.
+    """
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._coordinator = consumer._coordinator  # noqa: SLF001  there is no public way to any of this
+        self._subscription = consumer._subscription  # noqa: SLF001
+        self._cluster = consumer._client.cluster  # noqa: SLF001
+        self._asked = False
+
+    def assigned(self, ours: Collection[TopicPartition]) -> None:
+        """The broker takes a rejoin by the leader for a rebalance, and does nothing for that of another member."""
+        coordinator = self._coordinator
+        if coordinator._group_subscription is not None:  # noqa: SLF001
+            return  # it leads, and looks
+        topics = set(self._subscription.subscription.topics)
+        coordinator._group_subscription = topics  # noqa: SLF001  from now on it looks
+        coordinator._metadata_snapshot = coordinator._get_metadata_snapshot()  # noqa: SLF001
+        there = {TopicPartition(topic, p) for topic in topics for p in self._cluster.partitions_for_topic(topic) or ()}
+        if not self._asked and there - set(ours):  # new ones, or those of other members
+            self._asked = True
+            coordinator.request_rejoin()
 
 
 class _Fixed:
@@ -69,6 +100,9 @@ class _Fixed:
         """Compare what is ours by the metadata with what we hold."""
         ours = frozenset(self._wanted())
         if ours == self._ours:
+            return
+        if gone := (self._ours or frozenset()) - ours:
+            self._holdings.gone |= gone
             return
         kept = (self._ours or frozenset()) & ours & self._holdings.commits.held
         self._ours = ours

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import structlog
@@ -12,7 +13,7 @@ from bridge.sources.kafka_commits import label
 from bridge.sources.kafka_offsets import Begin, Log, Why, begin
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 RECORD_WAIT_MS = 5000  # how long the record at the last stored offset may take to come
+ASKED_AT_ONCE = 100  # partitions whose records are waited for together; each has a buffer until its record is there
 
 
 class Placement:
@@ -60,10 +62,8 @@ class Placement:
         stored = await self._positions.stored(self._source, names)
         answers = await asyncio.gather(*(consumer.committed(partition) for partition in partitions))
         committed: dict[TopicPartition, int | None] = dict(zip(partitions, answers, strict=True))
-        begins = {
-            partition: await self._begin(consumer, partition, stored[name], committed[partition])
-            for name, partition in names.items()
-        }
+        known = {partition: stored[name] for name, partition in names.items()}
+        begins = await self._begins(consumer, known, committed)
         await self._tell(stored, {name: (begins[partition], committed[partition]) for name, partition in names.items()})
         return {partition: (begins[partition], committed[partition]) for partition in partitions}
 
@@ -72,11 +72,13 @@ class Placement:
         log.warning("topic_made_anew", source=self._source, partition=label(partition), offset=offset)
         await self._positions.reset(self._source, {label(partition): offset})
 
-    async def bounds(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, int]:
-        """Start and end of the log."""
-        starts = await consumer.beginning_offsets([partition])
-        ends = await consumer.end_offsets([partition])
-        return int(starts[partition]), int(ends[partition])
+    async def bounds(
+        self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, tuple[int, int]]:
+        """Start and end of each partition's log."""
+        starts = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
+        return {partition: (int(starts[partition]), int(ends[partition])) for partition in partitions}
 
     def start(self, partition: TopicPartition, bounds: tuple[int, int]) -> int:
         """The offset that ``start_from`` means now.
@@ -88,36 +90,53 @@ class Placement:
         grown = partition.partition not in seen or partition.topic in self._known_topics
         return earliest if self._settings.start_from == "earliest" or grown else latest
 
-    async def _begin(
-        self, consumer: AIOKafkaConsumer, partition: TopicPartition, stored: Stored, committed: int | None
-    ) -> Begin:
-        if committed is not None:
-            return begin(stored, committed, None, 0)
-        bounds = await self.bounds(consumer, partition)
-        timestamp_ms = None
-        if stored.last is not None and bounds[0] <= stored.last.offset < bounds[1]:
-            timestamp_ms = await self._timestamp(consumer, partition, stored.last.offset)
-        return begin(stored, None, Log(*bounds, timestamp_ms), self.start(partition, bounds))
+    async def _begins(
+        self,
+        consumer: AIOKafkaConsumer,
+        stored: Mapping[TopicPartition, Stored],
+        committed: Mapping[TopicPartition, int | None],
+    ) -> dict[TopicPartition, Begin]:
+        """Asks about many partitions at once: one after the other, some hundreds took longer than all may take."""
+        begins = {p: begin(stored[p], offset, None, 0) for p, offset in committed.items() if offset is not None}
+        unknown = [partition for partition, offset in committed.items() if offset is None]
+        bounds = await self.bounds(consumer, unknown)
+        places = {p: last.offset for p in unknown if (last := stored[p].last) is not None}
+        there = {p: offset for p, offset in places.items() if bounds[p][0] <= offset < bounds[p][1]}
+        stamps: dict[TopicPartition, int | None] = {}
+        for first in range(0, len(there), ASKED_AT_ONCE):
+            some = dict(islice(there.items(), first, first + ASKED_AT_ONCE))
+            stamps |= await self._timestamps(consumer, some)
+        for p in unknown:
+            begins[p] = begin(stored[p], None, Log(*bounds[p], stamps.get(p)), self.start(p, bounds[p]))
+        return begins
 
-    async def _timestamp(self, consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> int | None:
-        """Of the record at this offset; None: there is none.
+    async def _timestamps(
+        self, consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, int | None]:
+        """Of the records at these offsets; None: there is none.
 
-        Raises SourceLost where none came in time, and no word that there is none: a slow broker is no new topic.
+        Raises SourceLost where one did not come in time, and no word that there is none: a slow broker is no new topic.
         """
-        consumer.seek(partition, offset)
-        consumer.resume(partition)
+        for partition, offset in offsets.items():
+            consumer.seek(partition, offset)
+            consumer.resume(partition)
+        found: dict[TopicPartition, int | None] = {}
         try:
-            records = await consumer.getmany(partition, timeout_ms=RECORD_WAIT_MS, max_records=1)
-            # Where there are only transaction markers, the answer moves the position.
-            if not records and await consumer.position(partition) <= offset:
-                raise SourceLost(f"{self._source}: no answer for the record at {label(partition)}/{offset}")
+            while waiting := [partition for partition in offsets if partition not in found]:
+                records = await consumer.getmany(*waiting, timeout_ms=RECORD_WAIT_MS, max_records=1)
+                # Where there are only transaction markers, the answer moves the position.
+                moved = [] if records else [p for p in waiting if await consumer.position(p) > offsets[p]]
+                if not records and not moved:
+                    where = f"{label(waiting[0])}/{offsets[waiting[0]]}"
+                    raise SourceLost(f"{self._source}: no answer for the record at {where}")
+                for partition in (*records, *moved):
+                    found[partition] = _timestamp_at(offsets[partition], records.get(partition, ()))
+                    consumer.pause(partition)
+                    consumer.seek(partition, offsets[partition])  # empties its buffer
         finally:
-            consumer.pause(partition)
-        for record in records.get(partition, ()):
-            found, timestamp_ms = _place_of(record)
-            if found == offset:
-                return timestamp_ms
-        return None
+            for partition in offsets:
+                consumer.pause(partition)
+        return found
 
     async def _tell(self, stored: Mapping[str, Stored], begins: Mapping[str, tuple[Begin, int | None]]) -> None:
         resets = {name: found.offset for name, (found, _) in begins.items() if found.resets}
@@ -136,6 +155,10 @@ class Placement:
             await self._positions.reset(self._source, resets)
         if news:
             await self._positions.committed(self._source, news)
+
+
+def _timestamp_at(offset: int, records: Iterable[object]) -> int | None:
+    return next((timestamp_ms for place, timestamp_ms in map(_place_of, records) if place == offset), None)
 
 
 def _place_of(record: object) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from bridge.errors import RecordMissing, SourceLost
-from bridge.sources.kafka_connection import client_options, consumer_options, diagnose, explain
+from bridge.sources.kafka_connection import client_options, consumer_options, diagnose, explain, make_consumer
 from bridge.sources.kafka_health import stop
 from bridge.sources.kafka_membership import matching
 from bridge.sources.kafka_records import Makers, build_in_place
@@ -41,7 +41,7 @@ class KafkaReader:
         """Connect, and look for the partitions."""
         try:
             options = consumer_options(self._settings) | {"group_id": None, "group_instance_id": None}
-            consumer = self._consumer = AIOKafkaConsumer(**options)
+            consumer = self._consumer = make_consumer(options)
             async with asyncio.timeout(self._settings.lost_after_seconds):
                 await consumer.start()
                 cluster = await consumer._client.fetch_all_metadata()  # noqa: SLF001  no public way to all partitions

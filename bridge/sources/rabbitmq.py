@@ -119,7 +119,12 @@ class RabbitSource:
             message_of(self.name, queues[delivery.consumer_tag], delivery, number, body_hash=body_hash)
             for delivery in arrived
         ]
-        return RabbitBatch(messages, link.acks.give(arrived[0].tag, arrived[-1].tag), link.acks)
+        rejected = False
+        if size := link.oversized(arrived[0].tag):  # which is alone
+            messages = [messages[0]._replace(attributes={**messages[0].attributes, "body_bytes": size})]
+            # What a dead letter exchange has brought back is not sent round once more.
+            rejected = not any(name == "x-death" for name, _ in messages[0].headers)
+        return RabbitBatch(messages, link.acks.give(arrived[0].tag, arrived[-1].tag, rejected=rejected), link.acks)
 
 
 class _Link:
@@ -139,7 +144,8 @@ class _Link:
     async def connect(self, settings: RabbitSettings) -> None:
         """Open a connection and a channel."""
         url = address(settings)
-        transport = self._transport = DeliveryTransport(ssl_context(settings, url), self._arrival.set)
+        most = settings.max_message_bytes
+        transport = self._transport = DeliveryTransport(ssl_context(settings, url), self._arrival.set, most)
         limit = settings.timeout_seconds
         async with asyncio.timeout(limit):
             connection = self._connection = await aiormq.connect(url, transport_factory=transport)
@@ -158,7 +164,7 @@ class _Link:
         if declare is None:
             await channel.queue_declare(queue, passive=True, timeout=limit)
         else:
-            arguments: dict[str, Any] = dict(declare.all_arguments())
+            arguments: dict[str, Any] = dict(settings.arguments)
             await channel.queue_declare(queue, durable=declare.durable, arguments=arguments, timeout=limit)
         for bind in settings.bind:
             await channel.queue_bind(queue, bind.exchange, bind.routing_key, timeout=limit)
@@ -170,14 +176,20 @@ class _Link:
         await self._open_channel().basic_consume(queue, _never, consumer_tag=tag, timeout=settings.timeout_seconds)
 
     def take(self, count: int) -> list[Delivery]:
-        """The first of what has arrived, out of it."""
+        """The first of what has arrived, out of it; a message that is too large comes alone."""
         reader = self._transport.reader if self._transport else None
         if reader is None or not reader.arrived:
             self._arrival.clear()
             return []
         taken = reader.arrived[:count]
-        del reader.arrived[:count]
+        if reader.oversized:
+            taken = taken[: max(_first(taken, reader.oversized), 1)]
+        del reader.arrived[: len(taken)]
         return taken
+
+    def oversized(self, tag: int) -> int:
+        """The bytes of this delivery's body where it is too large, else 0; said once."""
+        return self._transport.reader.oversized.pop(tag, 0) if self._transport else 0
 
     async def standing(self, settings: RabbitSettings) -> dict[str, Standing]:
         """See RabbitSource. A queue is behind only where nothing but us keeps its messages from us.
@@ -229,6 +241,11 @@ class _Link:
         """The broker took a consumer away: its queue was deleted, or moved to another node."""
         queue = self.queues.get((frame.consumer_tag or "").encode(), "?")
         self._lose(f"the broker cancelled the consumer of queue {queue}: it was deleted or has moved")
+
+
+def _first(deliveries: list[Delivery], tags: Collection[int]) -> int:
+    """The place of the first that has one of these tags; their number where none has."""
+    return next((place for place, delivery in enumerate(deliveries) if delivery.tag in tags), len(deliveries))
 
 
 async def _never(_: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiormq.exceptions import AMQPError
 
@@ -17,14 +17,24 @@ if TYPE_CHECKING:
 
 
 class TagRange:
-    """The delivery tags of one batch: all from first to last, for a channel numbers its deliveries without gaps."""
+    """The delivery tags of one batch: all from first to last, for a channel numbers its deliveries without gaps.
 
-    __slots__ = ("done", "first", "last")
+    rejected: the broker is told to drop the only one, or to give it to the queue's dead letter exchange.
+    """
 
-    def __init__(self, first: int, last: int) -> None:
+    __slots__ = ("done", "first", "last", "rejected")
+
+    def __init__(self, first: int, last: int, *, rejected: bool = False) -> None:
         self.first = first
         self.last = last
+        self.rejected = rejected
         self.done = False
+
+
+class _Frame(NamedTuple):
+    tag: int
+    multiple: bool
+    rejects: bool
 
 
 class RabbitBatch:
@@ -63,7 +73,7 @@ class RabbitAcks:
         self._limit_seconds = limit_seconds
         self._lose = lose
         self._outstanding: deque[TagRange] = deque()
-        self._frames: deque[tuple[int, bool]] = deque()  # (tag, multiple) to be sent; at most one per delivery held
+        self._frames: deque[_Frame] = deque()  # to be sent; at most one per delivery held
         self._sending = asyncio.Lock()
         self.given = 0  # the last delivery that was given out
 
@@ -72,9 +82,9 @@ class RabbitAcks:
         """Deliveries that were given out and are not acknowledged; at most the prefetch count."""
         return sum([tags.last - tags.first + 1 for tags in self._outstanding if not tags.done])
 
-    def give(self, first: int, last: int) -> TagRange:
-        """A batch of these deliveries was given out."""
-        tags = TagRange(first, last)
+    def give(self, first: int, last: int, *, rejected: bool = False) -> TagRange:
+        """A batch of these deliveries was given out. rejected: see TagRange."""
+        tags = TagRange(first, last, rejected=rejected)
         self.given = last
         self._outstanding.append(tags)
         return tags
@@ -98,19 +108,23 @@ class RabbitAcks:
             # Everything before it is acknowledged; what follows it and is done was acknowledged by itself.
             while self._outstanding and self._outstanding[0].done:
                 self._outstanding.popleft()
-            if self._frames and self._frames[-1][1]:
+            if self._frames and self._frames[-1].multiple and not tags.rejected:
                 self._frames.pop()  # not sent yet, and this one says more
-            self._frames.append((tags.last, True))
+            self._frames.append(_Frame(tags.last, multiple=not tags.rejected, rejects=tags.rejected))
             return
-        self._frames.extend((tag, False) for tag in range(tags.first, tags.last + 1))
+        each = range(tags.first, tags.last + 1)
+        self._frames.extend(_Frame(tag, multiple=False, rejects=tags.rejected) for tag in each)
 
     async def _send(self) -> None:
         """The next frame. The client's queue is short: this waits while the broker reads slowly."""
-        tag, multiple = self._frames.popleft()
+        frame = self._frames.popleft()
         try:
             async with asyncio.timeout(self._limit_seconds):
-                await self._channel.basic_ack(tag, multiple=multiple, wait=False)
+                if frame.rejects:
+                    await self._channel.basic_reject(frame.tag, requeue=False, wait=False)
+                else:
+                    await self._channel.basic_ack(frame.tag, multiple=frame.multiple, wait=False)
                 self._counts["commits"] += 1
         except asyncio.CancelledError:  # a frame that had to wait was not taken
-            self._frames.appendleft((tag, multiple))
+            self._frames.appendleft(frame)
             raise

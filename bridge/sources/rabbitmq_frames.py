@@ -46,10 +46,14 @@ class DeliveryReader(asyncio.StreamReader):
     """A stream reader that keeps the deliveries of one channel to itself.
 
     arrived: deliveries in the broker's order; the owner takes them out. Bounded by the prefetch count.
+    oversized: of those whose body has more than ``most_bytes``, and is cut after one byte more, its size by the tag.
     """
 
-    def __init__(self, on_arrival: Callable[[], None]) -> None:
+    def __init__(self, on_arrival: Callable[[], None], most_bytes: int) -> None:
         super().__init__()
+        self.oversized: dict[int, int] = {}
+        self._most_bytes = most_bytes
+        self._room = -1  # bytes that are still kept of a body that is too large; -1: it is not
         self.channel = -1  # the number of the channel whose deliveries are kept
         self.arrived: list[Delivery] = []
         self._on_arrival = on_arrival
@@ -102,12 +106,21 @@ class DeliveryReader(asyncio.StreamReader):
         if kind == HEADER_FRAME:
             _, _, self._missing, flags = CONTENT.unpack_from(data, start)
             self._header = (flags, data[start + CONTENT.size : end])
+            if self._missing > self._most_bytes:
+                self.oversized[self._begun[0]] = self._missing
+                self._room = self._most_bytes + 1
         elif kind == BODY_FRAME:
-            self._chunks.append(data[start:end])
             self._missing -= end - start
+            self._chunks.append(data[start:end] if self._room < 0 else self._head(data, start, end))
         if self._missing == 0:
             self._complete(self._begun)
         return True
+
+    def _head(self, data: bytes, start: int, end: int) -> bytes:
+        """What is kept of a part of a body that is too large."""
+        kept = data[start : min(end, start + self._room)]
+        self._room -= len(kept)
+        return kept
 
     def _begin(self, data: bytes, at: int) -> None:
         consumer_tag, at = _short(data, at)
@@ -120,7 +133,7 @@ class DeliveryReader(asyncio.StreamReader):
         chunks = self._chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self.arrived.append(Delivery(*begun, *self._header, body))
-        self._begun, self._missing = None, -1
+        self._begun, self._missing, self._room = None, -1, -1
         chunks.clear()
 
 
@@ -133,8 +146,9 @@ def _short(data: bytes, at: int) -> tuple[bytes, int]:
 class DeliveryTransport(TransportFactory):
     """Makes the connection's streams, with a DeliveryReader at the receiving end."""
 
-    def __init__(self, context: ssl.SSLContext | None, on_arrival: Callable[[], None]) -> None:
-        self.reader = DeliveryReader(on_arrival)
+    def __init__(self, context: ssl.SSLContext | None, on_arrival: Callable[[], None], most_bytes: int) -> None:
+        """most_bytes: of a body that are kept."""
+        self.reader = DeliveryReader(on_arrival, most_bytes)
         self._context = context
 
     async def create(self, url: URL, **_: object) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -8,6 +8,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+from bridge.sources.sizes import MessageSizes
+
+SINGLE_ACTIVE = "x-single-active-consumer"
+
 
 def check_address(text: str) -> None:
     """Raises ValueError without repeating the text: there is a password in it."""
@@ -100,7 +104,7 @@ class RabbitBind(BaseModel):
     routing_key: str = Field(default="", max_length=255, description="Routing key or pattern.")
 
 
-class RabbitSettings(RabbitConnection):
+class RabbitSettings(RabbitConnection, MessageSizes):
     """A consumer of RabbitMQ queues."""
 
     queue: str | None = Field(default=None, description="Name of the queue to read; or …")
@@ -116,6 +120,11 @@ class RabbitSettings(RabbitConnection):
         description="Most messages of each queue held unacknowledged; bounds memory, and repetition after a crash.",
     )
     max_records: int = Field(default=1000, ge=1, le=65_535, description="Most messages of one batch of intake.")
+    single_active_consumer: bool = Field(
+        default=False,
+        description="The queues give their messages to one consumer at a time (`x-single-active-consumer`), which "
+        "keeps their order across a restart. With `declare` they are declared so; without, this says that they are.",
+    )
     identity: Literal["message-id", "body-hash"] = Field(
         default="message-id",
         description="How a message without `message_id` is known: not at all, or by the hash of its body.",
@@ -128,6 +137,12 @@ class RabbitSettings(RabbitConnection):
         if len(set(self.queues)) != len(self.queues):
             raise ValueError("`queues` names a queue twice")
         return self
+
+    @property
+    def arguments(self) -> dict[str, str | int | float | bool]:
+        """What the queues are declared with."""
+        given = {} if self.declare is None else self.declare.all_arguments()
+        return {**given, SINGLE_ACTIVE: True} if self.single_active_consumer else given
 
     @property
     def names(self) -> list[str]:

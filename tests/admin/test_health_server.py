@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection
 from threading import Thread
 from time import monotonic
@@ -15,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from bridge.admin import heartbeat
-from bridge.admin import server as module
+from bridge.admin import listener as module
 from bridge.admin.server import HealthServer, Readiness
 from bridge.admin.settings import HealthSettings
 from bridge.errors import ConfigError
@@ -34,7 +36,7 @@ class Process:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(CollectorRegistry())
-        settings = HealthSettings(host="127.0.0.1", port=0, stuck_seconds=1)
+        settings = HealthSettings(host="127.0.0.1", port=0, stuck_seconds=3)  # a beat is half a second old
         self.server = HealthServer(settings, self.metrics, lambda: self.state, monotonic)
 
     @property
@@ -55,7 +57,7 @@ async def process() -> AsyncIterator[Process]:
     await process.server.stop()
 
 
-SECONDS = 10.0
+SECONDS = 60.0
 PROBES = ("/livez", "/startupz", "/readyz")
 
 
@@ -160,7 +162,9 @@ async def test_an_address_in_use_is_a_problem_of_the_configuration(process: Proc
     port = process.server.address[1]
     settings = HealthSettings(host="127.0.0.1", port=port)
     second = HealthServer(settings, process.metrics, lambda: process.state, monotonic)
-    with pytest.raises(ConfigError, match=rf"health: cannot listen on 127\.0\.0\.1:{port}: Address already in use"):
+    with pytest.raises(
+        ConfigError, match=rf"health: cannot listen on 127\.0\.0\.1:{port}: Address already in use; .*health\.port"
+    ):
         await second.start()
     await second.stop()
 
@@ -172,7 +176,7 @@ async def test_stop_frees_the_port_and_may_be_called_again() -> None:
     await process.server.start()
     address = process.server.address
     _, writer = await asyncio.open_connection(*address)
-    await asyncio.wait_for(process.server.stop(), 5)
+    await asyncio.wait_for(process.server.stop(), SECONDS)
     await process.server.stop()
     socket.create_server(address).close()
     writer.close()
@@ -180,22 +184,24 @@ async def test_stop_frees_the_port_and_may_be_called_again() -> None:
 
 async def test_idle_connections_cannot_keep_a_probe_out(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """When there are too many the oldest is closed, and the next probe is answered."""
-    monkeypatch.setattr(module, "MAX_CONNECTIONS", 3)
+    monkeypatch.setattr(module.Connection, "most", 3)
     idle = [await asyncio.open_connection(*process.server.address) for _ in range(5)]
     assert (await process.get("/livez")).status_code == 200
     for reader, _ in idle[:2]:
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-            await asyncio.wait_for(reader.readexactly(1), 5)
+            await asyncio.wait_for(reader.readexactly(1), SECONDS)
     for _, writer in idle:
         writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def test_half_a_request_is_not_waited_for_without_end(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that never finishes its headers is disconnected."""
-    monkeypatch.setattr(module, "CONNECTION_SECONDS", 0.05)
+    monkeypatch.setattr(module.Connection, "seconds", 0.05)
     reader, writer = await asyncio.open_connection(*process.server.address)
     writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow:")
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), SECONDS) == b""
     writer.close()
 
 
@@ -203,5 +209,25 @@ async def test_a_head_without_end_is_refused(process: Process) -> None:
     """Memory for one request is bounded."""
     reader, writer = await asyncio.open_connection(*process.server.address)
     writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Big: " + b"x" * 200_000)
-    assert (await asyncio.wait_for(reader.readline(), 5)).startswith(b"HTTP/1.1 400")
+    assert (await asyncio.wait_for(reader.readline(), SECONDS)).startswith(b"HTTP/1.1 400")
     writer.close()
+
+
+async def test_an_idle_listener_sleeps_and_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks at the clock once, for the date of its answers, and need not look again to be told to stop."""
+    looks: list[int] = []
+    look = module._Server.on_tick
+
+    async def counted(server: module._Server, counter: int) -> bool:
+        looks.append(counter)
+        return await look(server, counter)
+
+    monkeypatch.setattr(module, "TICK_SECONDS", 3_600.0)
+    monkeypatch.setattr(module._Server, "on_tick", counted)
+    process = Process()
+    await process.server.start()
+    answer = await process.get("/livez")
+    assert parsedate_to_datetime(answer.headers["date"]).tzinfo is not None
+    async with asyncio.timeout(SECONDS):
+        await process.server.stop()
+    assert len(looks) == 2

@@ -273,7 +273,7 @@ LIST = [
         Sent("GET", "echo/instances?per_page=2"),
         result=[{"id": "{b}", **ROW}, {"id": "{a}", **ROW}],
         info={"count": 2, "per_page": 2, "total_count": int, "cursor": str},
-        given=(make("echo", "{a}"), make("echo", "{b}")),
+        given=(make("echo", "{c}"), make("echo", "{a}"), make("echo", "{b}")),
     ),
     Case(
         "list by status",

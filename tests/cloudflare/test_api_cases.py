@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DIFFERENCES: dict[str, dict[str, dict[str, Any]]] = orjson.loads(
     Path(__file__).with_name("differences.json").read_bytes()
 )
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 60.0
 PAUSE_SECONDS = 0.02
 
 

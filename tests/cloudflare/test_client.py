@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bridge.cloudflare.results import Instance
 
-LIMIT_SECONDS = 10.0
+LIMIT_SECONDS = 60.0
 
 
 def new_id() -> str:

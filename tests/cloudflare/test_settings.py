@@ -73,6 +73,8 @@ def test_refused_base_urls(url: str) -> None:
         {"concurrency": 0},
         {"http": "requests"},
         {"proxy": "nonsense"},
+        *({"proxy": f"http://user:{SECRET}@{place}"} for place in ("proxy:99999", "proxy:80\n", "pr oxy:80")),
+        *({"base_url": f"https://{place}"} for place in ("api.example:99999", "api.example\n", "api.example/a b")),
     ],
 )
 def test_refused_fields(fields: dict[str, object]) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bridge.cloudflare.transport import Answer, Transport
 
 Kind = Literal["fast", "httpx"]
-LIMIT_SECONDS = 10.0  # far more than anything here takes
+LIMIT_SECONDS = 60.0  # far more than anything here takes
 HEADERS = {"authorization": "Bearer token", "content-type": "application/json"}
 
 
@@ -136,7 +136,7 @@ async def test_no_whole_answer(make: Callable[..., Transport], server: RawServer
 @pytest.mark.parametrize("path", ["/slow", "/slow-body", "/drip"])
 async def test_time_limit(make: Callable[..., Transport], server: RawServer, path: str) -> None:
     """The time limit covers everything up to the last byte of the answer."""
-    assert await failure(make(), server.url + path, seconds=0.2) == "timeout"
+    assert await failure(make(), server.url + path, seconds=0.5) == "timeout"
     assert server.counts[path] == 1
 
 
@@ -216,7 +216,7 @@ async def test_http2_is_offered(authority: trustme.CA, tmp_path: Path) -> None:
     context.set_alpn_protocols(["h2", "http/1.1"])
     transport = FastTransport(settings(ca_file=pem))
     async with RawServer(context) as server:
-        await failure(transport, f"{server.url}/x", seconds=0.5)  # this server does not really speak it
+        await failure(transport, f"{server.url}/x", seconds=1)  # this server does not really speak it
         assert server.protocol == "h2"
     await transport.close()
 

@@ -105,6 +105,29 @@ def test_messages_of_a_source_that_is_gone_are_not_called_for(tmp_path: Path, re
     assert data["changes"] == ["1 message would send no more events that they do now", "1 message would be dropped"]
 
 
+def test_what_sources_do_not_let_through_is_counted(tmp_path: Path) -> None:
+    """As the bridge would count it: what is too old when it arrives, which is now or when it is said, and too large."""
+    limits = "    ignore_older_than: 7d\n    max_message_bytes: 1024\n"
+    new = changed(tmp_path, "\n  payments:\n", f"{limits}\n  payments:\n")
+    recorded = tmp_path / "recorded.jsonl"
+    old = json.loads(order(1)) | {"timestamp": "2026-03-01T00:00:00Z"}
+    recorded.write_text(json.dumps(old) + "\n" + order(2, fill="x" * 1024))
+    now = invoke(recorded, "--config", new, "--json")
+    assert json.loads(now.stdout)["new"] == {
+        "messages": 2,
+        "calls": [],
+        "dead_letters": [{"rule": "", "reason": "too_large", "count": 1}],
+        "dropped": {"too_old": 1},
+        "unmatched": 0,
+    }
+    assert "1  ignored: too old on arrival (--arrival)" in invoke(recorded, "--config", new).stdout
+    then = invoke(recorded, "--config", new, "--against", EXAMPLE, "--arrival", "2026-03-02T00:00:00Z", "--json")
+    found = json.loads(then.stdout)
+    assert (found["new"]["dropped"], found["old"]["dropped"], found["differing"]) == ({}, {}, 1)
+    wrong = invoke(recorded, "--config", new, "--arrival", "yesterday")
+    assert (wrong.exit_code, "--arrival is a time such as" in wrong.output) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [

@@ -180,7 +180,10 @@ async def test_a_letter_is_shown_to_be_read(running: Subject) -> None:
     assert "  offset        1" in shown
     assert "  trace (bytes): /wA= (base64)" in shown
     assert "  text (text): t\\x1b[31m" in shown
-    assert "  instance_id    order-1" in shown
+    assert "  instance_id  order-1" in shown
+    assert "  died_at   2023-11-14T22:13:20.001Z" in shown
+    assert "  redelivered   no" in shown
+    assert [line for line in shown if "_ms" in line or "{'" in line] == []
     assert "\x1b" not in result.stdout
 
 
@@ -203,6 +206,8 @@ async def test_no_letters_is_no_error(running: Subject) -> None:
     result = invoke("list", "--outbox", running.path)
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no dead letters\n")
     assert lines(invoke("list", "--outbox", running.path, "--json")) == []
+    chosen = invoke("list", "--outbox", running.path, "--reason", "undecodible")
+    assert (chosen.exit_code, chosen.stderr) == (0, "no dead letters are of this kind\n")
 
 
 def test_what_cannot_be_read_is_exit_code_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,3 +279,19 @@ async def test_it_works_beside_a_process_that_has_the_outbox(running: Subject) -
     assert run() == [1, 2]
     await running.outbox.close()
     assert run() == [1, 2]
+
+
+async def test_what_is_redacted_is_not_shown(running: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the list as JSON nor on the page of one; ``export`` has it, and so has who names the file itself."""
+    folder = Folder(tmp_path, monkeypatch)
+    folder.load({"outbox": {"path": str(running.path)}, "redact": ["card", "headers.trace"]})
+    body = b'{"card": "4111-1111", "price": 1.10}'
+    await bury(running, letter(1, body=body, headers=[("trace", b"4111-1111"), ("ratio", 1.5)]))
+    for arguments in (("list", "--json"), ("show", 1), ("show", 1, "--json")):
+        shown = invoke(*arguments, "--config", "bridge.yaml")
+        assert (shown.exit_code, "4111" in shown.stdout) == (0, False), shown.output
+        assert "[redacted]" in shown.stdout
+        assert "1.10" in shown.stdout
+        assert "1.5" in shown.stdout
+        assert "4111" in invoke(*arguments, "--outbox", running.path).stdout
+    assert "4111" in invoke("export", "--config", "bridge.yaml").stdout

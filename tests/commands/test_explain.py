@@ -33,7 +33,7 @@ def test_a_message_of_a_file_is_explained(tmp_path: Path) -> None:
     result = invoke(file)
     assert result.exit_code == 0, result.output
     assert "2. order-created: matches" in result.stdout
-    assert "if_exists skip, give_up_after 86400s" in result.stdout
+    assert "if_exists skip, give_up_after 1d" in result.stdout
 
 
 def test_as_json_it_is_one_object() -> None:
@@ -49,6 +49,16 @@ def test_nothing_matching_is_exit_1() -> None:
     """So is a dead letter."""
     assert invoke("-", stdin='{"source": "orders", "body": {"type": "x"}}').exit_code == 1
     assert invoke("-", stdin='{"source": "payments", "body": "no JSON"}').exit_code == 1
+
+
+def test_a_file_of_many_messages_is_told_as_one(tmp_path: Path) -> None:
+    """What `record` wrote is for `backtest`; a line of it can be explained."""
+    file = tmp_path / "recorded.jsonl"
+    file.write_text(f"{json.dumps(ORDER)}\n{json.dumps(ORDER)}\n")
+    result = invoke(file)
+    assert (result.exit_code, "holds several, one a line: give one of them" in result.stderr) == (2, True)
+    file.write_text("{\n]")
+    assert "several" not in invoke(file).stderr
 
 
 def test_a_line_of_dead_letters_can_be_given() -> None:

@@ -200,3 +200,27 @@ def test_a_thousand_tests_take_less_than_five_seconds(tmp_path: Path) -> None:
     result = result_of(tmp_path, cases)
     assert (result.exit_code, result.stdout) == (0, "1000 passed\n")
     assert time.process_time() - before < 5
+
+
+AGED = "{timestamp: 2026-03-01T00:00:00Z, body: {type: test}}"
+
+
+@pytest.mark.parametrize(
+    ("limit", "message", "more", "expect"),
+    [
+        ("ignore_older_than: 7d", AGED, "arrival: '2026-03-08T00:00:00Z'", "{drop: a test}"),
+        ("ignore_older_than: 7d", AGED, "arrival: '2026-03-08T00:00:01Z'", "{drop: too_old}"),
+        ("ignore_older_than: 7d", AGED, "", "{drop: a test}"),
+        ("max_message_bytes: 1024", f"{{body: {{type: {'x' * 1024}}}}}", "", "{dead_letter: too_large}"),
+    ],
+)
+def test_what_its_source_lets_through(tmp_path: Path, limit: str, message: str, more: str, expect: str) -> None:
+    """A test knows as well as the bridge which messages no rule is asked about, and says why."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(RULES.replace("group_id: g}", f"group_id: g, {limit}}}"))
+    case = f"name: a case, message: {message}, {more + ', ' if more else ''}expect"
+    (tmp_path / "rules.test.yaml").write_text(f"tests:\n  - {{{case}: {expect}}}\n  - {{{case}: unmatched}}\n")
+    result = invoke("--config", rules)
+    assert "1 passed, 1 failed" in result.stdout
+    assert ("ignored: older than 7d" in result.stdout) == ("too_old" in expect)
+    assert ("dead letter: the body has 1035 bytes" in result.stdout) == ("too_large" in expect)

@@ -134,7 +134,7 @@ def test_check_warns_of_the_rules_that_are_right_beside_wrong_ones(folder: Folde
 
 BAD = {
     "unknown key": ("rules:\n- name: a\n  wehn: x\n  drop: d\n", "bridge.yaml:3: rules[0].wehn: is not known here"),
-    "wrong type": ("health: {port: many}\n", "bridge.yaml:1: health.port: should be a valid integer"),
+    "wrong type": ("health: {port: many}\n", "bridge.yaml:1: health.port: should be a whole number"),
     "unknown source": ("rules:\n- name: a\n  from: nowhere\n  drop: d\n", "bridge.yaml:3: rules[0].from: no source"),
     "CEL syntax error": ("rules:\n- name: a\n  when: body.x ==\n  drop: d\n", "bridge.yaml:3: rules[0].when: "),
     "missing token": (
@@ -142,7 +142,7 @@ BAD = {
         "targets.main.api_token_file: no cannot",
     ),
     "no token at all": ("targets: {main: {account_id: a}}\n", "bridge.yaml:1: targets.main: give api_token_file"),
-    "not YAML": ("rules: [\n", "bridge.yaml:3: not YAML: "),
+    "not YAML": ("rules: [\n", "bridge.yaml:1: not YAML: the bracket that is opened here is not closed"),
     "no file": ("", "bridge.yaml: cannot be read: No such file or directory"),
 }
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,15 @@ from hypothesis import strategies as st
 
 from bridge.config import load_config, secrets_of
 from bridge.config.checks import notes
+from bridge.config.problems import FORMS
+from bridge.config.schema import json_schema
 from bridge.errors import ConfigError
 from bridge.outbox.settings import SqliteSettings
 from tests.config.files import RIGHT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.config.files import Folder
 
 RABBIT: dict[str, Any] = {"type": "rabbitmq", "url": "amqp://broker/", "queue": "orders"}
@@ -90,25 +95,53 @@ def test_with_the_fixes_that_are_shown_the_twenty_mistakes_are_gone(folder: Fold
         ({"rules.0.create.id": "${body.x"}, "rules[0].create.id"),
         ({"rules.0.create.target": "nowhere"}, "rules[0].create.target"),
         ({"targets.main.api_token_file": None}, "targets.main: give api_token_file, or api_token"),
+        ({"targets.main.ca_file": "token"}, "targets.main.ca_file: token holds no certificates that can be used"),
         ({"targets.main.api_token_file": "nope"}, "targets.main.api_token_file: nope cannot be read: No such file"),
         ({"targets.main.api_token_file": "empty"}, "targets.main.api_token_file: empty is empty"),
         ({"targets.main.api_token_file": "blank"}, "targets.main.api_token_file: is empty; it must hold an API token"),
         ({"targets.main.base_url": "http://api.example.com"}, "targets.main.base_url: must begin with https://"),
         ({"targets.main.account_id": "${ENV:ACCOUNT}"}, "targets.main.account_id: ${ENV:…} is allowed in vars only"),
-        ({"outbox": {"type": "memry"}}, "outbox: needs type: one of memory, sqlite"),
+        ({"outbox": {"type": "memry"}}, "outbox.type: there is no 'memry'; did you mean memory?"),
+        ({"outbox": {"type": "postgres"}}, "outbox.type: there is no 'postgres'; there are memory, sqlite"),
+        ({"sources.orders.type": "kafak"}, "sources.orders.type: there is no 'kafak'; did you mean kafka?"),
+        ({"sources.orders.bootstrap_servers": ["kafka"]}, "sources.orders.bootstrap_servers[0]: should be host:port"),
+        ({"rules.0.create.id": "order-{body.id}"}, "rules[0].create.id: the instance id 'order-{body.id}' is not"),
+        ({"admin": {"operator_token_file": "word"}}, "admin.operator_token_file: word holds fewer than 16 characters"),
+        ({"targets.main.account_id": "a b"}, "targets.main.account_id: should be 1 to 64 letters, digits, _ and -"),
+        ({"rules.0.name": "a b"}, "rules[0].name: should be 1 to 100 letters, digits, _, - and ."),
+        ({"tracing.endpoint": "collector"}, "tracing.endpoint: should be an address such as http://localhost:4318"),
+        ({"reload.watch": "often"}, "reload.watch: should be true or false (it is 'often')"),
+        ({"shadow": "none.yaml"}, "shadow: there is no file none.yaml"),
+        ({"targets": None}, "rules[0].create: there is nothing to call: describe an account under targets"),
+        (
+            {"sources.orders": {**RABBIT, "url": None, "url_file": "word"}},
+            "sources.orders.url_file: word: the address has to look",
+        ),
+        (
+            {"tests": [{"name": "t", "message": {"source": "orders"}, "expect": {"create": {"workflw": "w"}}}]},
+            "tests[0].expect.create.workflw: is not known here; did you mean workflow?",
+        ),
         ({"outbox.path": "/"}, "outbox.path: / is a folder; name a file in it"),
         ({"health.port": 70_000}, "health.port: should be less than or equal to 65535 (it is 70000)"),
-        ({"shutdown.grace_seconds": "soon"}, "shutdown.grace_seconds: should be a valid number"),
+        ({"shutdown.grace_seconds": "soon"}, "shutdown.grace_seconds: should be a number (it is 'soon')"),
         ({"outbox": {"type": "memory"}}, "dead_letters: the memory outbox has nowhere to keep dead letters"),
-        ({"dead_letters": "discard"}, "dead_letters: is for the memory outbox"),
+        ({"dead_letters": "discard"}, "dead_letters: discard is for the memory outbox"),
         (
             {**MEMORY, "dead_letters": "drop"},
             "dead_letters: should be a mapping; or should be 'discard' (it is 'drop')",
         ),
         ({**MEMORY, "dead_letters": {}}, "dead_letters.to: is needed here"),
-        ({**MEMORY, "dead_letters": {"to": {"type": "nats"}}}, "dead_letters.to: needs type: one of kafka, rabbitmq"),
+        ({**MEMORY, "dead_letters": {"to": KAFKA_TO, "keep": "7d"}}, "dead_letters.keep: is for the sqlite outbox"),
+        ({**MEMORY, "dead_letters": {"to": KAFKA_TO, "max_bytes": 1}}, "dead_letters.max_bytes: is for the sqlite"),
+        (
+            {**MEMORY, "dead_letters": {"to": {"type": "nats"}}},
+            "dead_letters.to.type: there is no 'nats'; there are kafka, rabbitmq",
+        ),
         ({**MEMORY, "dead_letters": {"to": {**KAFKA_TO, "topik": 1}}}, "dead_letters.to.topik: is not known here"),
         ({**MEMORY, "dispatch.enabled": False}, "dispatch.enabled: without dispatch the memory outbox"),
+        ({**MEMORY, "rules.0.watch": {}}, "rules[0].watch: needs the ledger: the sqlite outbox"),
+        ({"ledger.keep": "off", "rules.0.watch": {}}, "rules[0].watch: needs the ledger: the sqlite outbox"),
+        ({"rules.0.watch": {"for": "8d"}}, "rules[0].watch.for: is longer than ledger.keep"),
         ({**MEMORY, "rules.0.create.if_exists": "new"}, "rules[0].create.if_exists: the memory outbox cannot remember"),
         ({"sources.orders.sasl": NUMBER}, "sources.orders.sasl.password: a secret does not belong into the file"),
         ({**HELD, "rules.0.delay": "21m"}, "rules[0].delay: with the memory outbox a message of RabbitMQ"),
@@ -119,6 +152,7 @@ def test_with_the_fixes_that_are_shown_the_twenty_mistakes_are_gone(folder: Fold
 def test_each_mistake_is_one_problem_at_its_place(folder: Folder, changes: dict[str, Any], expected: str) -> None:
     """The path, and words that say what to do; nothing else is complained about."""
     (folder.path / "empty").write_text("")
+    (folder.path / "word").write_text("broker")
     (folder.path / "blank").write_text(" \n")
     problems = [problem.split(": ", 1)[1] for problem in folder.refuse(changes)]
     assert len(problems) == 1
@@ -202,10 +236,71 @@ def test_what_the_file_had_written_is_not_taken_for_a_value_of_the_environment(f
 
 
 def test_json_that_is_none_is_named_with_its_variable(folder: Folder) -> None:
-    """A broken value of a whole section does not end in a traceback."""
-    folder.environ = {"WORKFLOW_BRIDGE_SOURCES": '{"a'}
-    (problem,) = folder.refuse({})
-    assert problem.startswith('environment: error parsing value for field "sources"')
+    """A broken value of a whole section does not end in a traceback, nor does one word where a list is wanted."""
+    broken = {"WORKFLOW_BRIDGE_SOURCES": '{"a', "WORKFLOW_BRIDGE_SOURCES__ORDERS__TOPICS": "shop.orders"}
+    folder.environ = {**broken, "WORKFLOW_BRIDGE_LOG__LEVEL": "loud"}
+    problems = folder.refuse({})
+    for name in broken:
+        assert (
+            f"""environment variable {name}: is no JSON: lists and mappings are written as '["a", "b"]'"""
+            in "".join(problems)
+        )
+    assert any(problem.startswith("environment variable WORKFLOW_BRIDGE_LOG__LEVEL: ") for problem in problems)
+
+
+def test_a_forgotten_dollar_is_guessed(folder: Folder) -> None:
+    """Braces alone are f-strings, Jinja's or Helm's; here they are part of the text."""
+    (problem,) = folder.refuse({"rules.0.create.id": "order-{body.id}"})
+    assert problem.endswith("; is ${body.id} meant?")
+
+
+def test_what_only_the_environment_names_is_its_own(folder: Folder) -> None:
+    """A name misspelt in a variable is no line of the file."""
+    folder.environ = {"WORKFLOW_BRIDGE_TARGETS__MIAN__ACCOUNT_ID": "abc"}
+    assert any("WORKFLOW_BRIDGE_TARGETS__MIAN__…: targets.mian: " in problem for problem in folder.refuse({}))
+
+
+def test_an_extra_that_is_not_installed_is_found_before_the_start(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``check`` does not call right what ``run`` would refuse."""
+    for package in ("aiokafka", "opentelemetry"):
+        monkeypatch.setitem(sys.modules, package, None)
+    problems = " ".join(folder.refuse({"tracing.endpoint": "http://localhost:4318"}))
+    assert "sources.orders.type: this needs the package aiokafka: pip install 'workflow-bridge[kafka]'" in problems
+    assert "tracing.endpoint: this needs the package opentelemetry: pip install 'workflow-bridge[otel]'" in problems
+
+
+def test_every_pattern_has_words() -> None:
+    """Nobody reads what is wrong out of a regular expression."""
+    assert set(patterns(json_schema())) - FORMS.keys() == set()
+
+
+def test_every_default_of_the_schema_is_written_as_a_user_would() -> None:
+    """An editor that puts in a default, and whoever copies one from the reference, gets what is taken."""
+    assert [(wrong, at) for wrong, at in defaults(json_schema()) if not re.search(at, str(wrong))] == []
+
+
+def defaults(value: Any) -> Iterator[tuple[object, str]]:
+    """Each default with the pattern that it should have."""
+    if isinstance(value, dict):
+        texts = [value, *value.get("anyOf", ())]
+        found = [shape["pattern"] for shape in texts if isinstance(shape, dict) and "pattern" in shape]
+        if found and value.get("default") is not None:
+            yield value["default"], found[0]
+        value = list(value.values())
+    for item in value if isinstance(value, list) else ():
+        yield from defaults(item)
+
+
+def patterns(value: Any) -> Iterator[str]:
+    """Those of a schema, but for the ones of texts with words of their own, which have an example."""
+    if isinstance(value, dict):
+        if "pattern" in value and "examples" not in value:
+            yield value["pattern"]
+        value = list(value.values())
+    for item in value if isinstance(value, list) else ():
+        yield from patterns(item)
 
 
 def test_a_secret_may_come_from_the_environment(folder: Folder) -> None:

@@ -58,6 +58,7 @@ def complaints(folder: Path, text: str) -> list[str]:
         ("1.10.2", "1.10.2"),
         ("'12'", "12"),
         ('"\\u00fc"', "ü"),
+        ('"\\ud83d\\ude00"', "😀"),  # as JSON writes it
         ("!!str 12", "12"),
         ("18446744073709551616", 2**64),
         ("=", "="),
@@ -281,7 +282,7 @@ BILLION = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("text\n", "bridge.yaml:1: a configuration is a mapping of names to values"),
         ("a: [1, 2\nb: 3\n", "bridge.yaml:2: not YAML: expected ',' or ']', but got ':'"),
         ('a: 1\nb: "x\nc: 3\n', "bridge.yaml:2: not YAML: the quote that is opened here is not closed"),
-        ("a: 1\n\tb: 2\n", "bridge.yaml:2: not YAML: found character '\\t' that cannot start any token"),
+        ("a: 1\n\tb: 2\n", "bridge.yaml:2: not YAML: a tab; YAML is indented by spaces"),
         ("a: 1\n---\nb: 2\n", "bridge.yaml:2: not YAML: but found another document"),
         ("a: 1\nb: \x07\n", "bridge.yaml:2: a character that YAML does not allow: U+0007"),
         ("a: &x [*x]\n", "bridge.yaml:1: a[0]: an alias that contains itself"),
@@ -293,6 +294,13 @@ BILLION = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 def test_what_cannot_be_read_is_refused_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
     """No traceback, no guess, no endless reading."""
     assert refusal(tmp_path, text) == expected
+
+
+@pytest.mark.parametrize("text", ['a: "\\ud800"\n', 'a: {"x\\udc00": 1}\n'])
+def test_half_a_character_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
+    """No message could hold it: JSON's escapes beyond U+FFFF come in pairs."""
+    [complaint] = complaints(tmp_path, text)
+    assert complaint == r"bridge.yaml:1: a: half of a character: escapes from \ud800 to \udfff stand in pairs"
 
 
 def test_a_billion_laughs_are_cut_short(tmp_path: Path) -> None:

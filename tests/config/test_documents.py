@@ -45,7 +45,7 @@ AROUND = """\
 targets: {main: {account_id: abc, api_token_file: token}}
 sources:
   orders: {type: kafka, bootstrap_servers: ["kafka:9092"], topics: [shop.orders], group_id: bridge}
-  payments: {type: rabbitmq, url: "amqp://localhost:5672/", queue: payments}
+  payments: {type: rabbitmq, url: "amqp://localhost:5672/", queue: payments, single_active_consumer: true}
 outbox: {path: outbox.db}
 vars: {region: eu}
 rules:
@@ -327,6 +327,12 @@ def test_the_page_of_metrics_names_every_log_event() -> None:
         for row in rows(METRICS, "event", "fields")
     }
     assert named == log_events()
+
+
+def test_no_log_event_has_a_field_that_its_line_has_anyway() -> None:
+    """The line's own would be written in its place."""
+    taken = {"timestamp", "level", "event", "logger"}
+    assert {event: fields & taken for event, (_, fields) in log_events().items() if fields & taken} == {}
 
 
 def test_the_page_of_metrics_names_every_probe() -> None:

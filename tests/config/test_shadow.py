@@ -55,4 +55,4 @@ def test_what_is_wrong_in_the_shadow_is_wrong_with_the_configuration(
 
 def test_a_shadow_that_is_not_there_is_named(folder: Folder) -> None:
     """The file that was looked for."""
-    assert folder.refuse(SHADOW) == ["shadow.yaml: cannot be read: No such file or directory"]
+    assert folder.refuse(SHADOW) == ["bridge.yaml:21: shadow: there is no file shadow.yaml"]

@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Any
 import aio_pika
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaConnectionError
+from aiormq.exceptions import ChannelInvalidStateError
+from structlog.testing import capture_logs
 
+from bridge.admission import HEAD_BYTES
 from bridge.call import Call, Operation
 from bridge.dead_letters.kafka import KafkaDeadLetters
+from bridge.dead_letters.letter import until_confirmed
 from bridge.dead_letters.registry import make_dead_letters
 from bridge.dead_letters.settings import KafkaDeadLetterSettings, RabbitDeadLetterSettings
 from bridge.errors import OutboxError
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
     from tests.services.kafka import KafkaServer
     from tests.services.rabbitmq import RabbitServer
 
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 60
 CALL = Call(Operation.CREATE, "main", "fulfil", "order-1", "", b'{"id":"order-1"}', "{}")
 EXPECTED = {
     "workflow-bridge-reason": "rejected",
@@ -127,7 +132,7 @@ async def test_a_letter_too_large_for_its_topic_loses_only_what_we_added(kafka: 
     """The original fits; the rendered call and the detail do not: the letter goes without them."""
     topic = await kafka.topic(max_message_bytes="3000")
     big = CALL._replace(body=b'{"x":"' + b"x" * 2000 + b'"}')
-    queue = KafkaDeadLetters(kafka_settings(kafka, topic))
+    queue = KafkaDeadLetters(kafka_settings(kafka, topic), lambda _: None)
     await queue.open()
     async with asyncio.timeout(LIMIT_SECONDS):
         await queue.publish([letter(body=b"y" * 2000)._replace(call=big)])
@@ -137,6 +142,123 @@ async def test_a_letter_too_large_for_its_topic_loses_only_what_we_added(kafka: 
     names = {name for name, _ in record.headers}
     assert "workflow-bridge-reason" in names
     assert "workflow-bridge-call" not in names
+
+
+@pytest.mark.kafka
+async def test_what_a_topic_will_never_take_holds_up_nothing(kafka: KafkaServer) -> None:
+    """What is beyond its bound is cut, told and counted; letters that are only too large together go whole."""
+    topic = await kafka.topic(max_message_bytes="3000")
+    cut: list[int] = []
+    queue = KafkaDeadLetters(kafka_settings(kafka, topic), cut.append)
+    await queue.open()
+    small = [letter(number, body=b"s" * 1000) for number in range(20)]
+    large = [
+        letter(100, body=b"b" * 50_000),
+        letter(101, key=b"k" * 50_000),
+        letter(102, headers=[("h", b"h" * 50_000)]),
+        letter(103, body=None, key=None, headers=[("h", b"h" * 50_000)]),
+    ]
+    hopeless = letter(104)._replace(rule="r" * 50_000)
+    with capture_logs() as lines:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await queue.publish([*small[:10], *large, hopeless, *small[10:]])
+    await queue.close()
+    records = {dict(r.headers)["workflow-bridge-message-id"].decode(): r for r in await read_topic(kafka, topic, 24)}
+    assert all(records[f"shop/0/{n}"].value == b"s" * 1000 for n in range(20))
+    body, key, headers, nothing = (records[f"shop/0/{n}"] for n in (100, 101, 102, 103))
+    assert (body.value, body.key) == (b"b" * 256, b"\xfe\x00")
+    assert dict(body.headers)["workflow-bridge-body-bytes"] == b"50000"
+    assert (key.value, key.key) == (b"\x00body", b"k" * 256)
+    assert (headers.value, headers.key, "h" in dict(headers.headers)) == (b"\x00body", b"\xfe\x00", False)
+    assert dict(nothing.headers)["workflow-bridge-tombstone"] == b"true"
+    assert (sum(cut), [line["message_id"] for line in lines if line["event"] == "dead_letter_given_up"]) == (
+        5,
+        ["shop/0/104"],
+    )
+
+
+@pytest.mark.parametrize("kind", ["kafka", "rabbitmq"])
+async def test_a_client_that_takes_being_cancelled_for_a_loss(kind: str) -> None:
+    """Whoever cancels is obeyed, also where the client makes an error of its own of it: nothing is tried again."""
+    failures = {"kafka": KafkaConnectionError, "rabbitmq": ChannelInvalidStateError}
+    begun, tries = asyncio.Event(), list[int]()
+
+    async def attempt() -> None:
+        tries.append(1)
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise failures[kind] from None
+
+    publishing = asyncio.create_task(until_confirmed([], attempt, attempt, (failures[kind], OSError)))
+    await begun.wait()
+    publishing.cancel()
+    await asyncio.wait({publishing}, timeout=LIMIT_SECONDS)
+    assert (publishing.cancelled(), len(tries)) == (True, 1)
+
+
+async def test_a_client_that_cancels_itself() -> None:
+    """It is a failure like others, and not the end: the letters are tried again."""
+    tries: list[int] = []
+
+    async def attempt() -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise asyncio.CancelledError
+
+    async def again() -> None:
+        pass
+
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await until_confirmed([], attempt, again, (OSError,))
+    assert len(tries) == 2
+
+
+async def test_the_pauses_grow_only_while_nothing_gets_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that takes a letter and fails at the next is there: it is not left alone for half a minute each time."""
+    waiting, left = list(range(6)), iter((6, 6, 5, 5, 4, 4, 0))  # after each attempt
+
+    async def attempt() -> None:
+        del waiting[next(left) :]
+        if waiting:
+            raise ConnectionError
+
+    async def again() -> None:
+        pass
+
+    monkeypatch.setattr("bridge.dead_letters.letter.FIRST_WAIT_SECONDS", 0.001)
+    with capture_logs() as lines:
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await until_confirmed(waiting, attempt, again, (OSError,))
+    assert [round(line["again_in"] * 1000) for line in lines] == [1, 2, 1, 2, 1, 2]
+
+
+@pytest.mark.parametrize("broker", [pytest.param(b, marks=getattr(pytest.mark, b)) for b in ("kafka", "rabbitmq")])
+async def test_publishing_ends_when_it_is_cancelled(broker: str, request: pytest.FixtureRequest) -> None:
+    """While letters are on their way, and where the broker does not answer."""
+    server = request.getfixturevalue(broker)
+    name = await (server.topic() if broker == "kafka" else server.queue())
+    settings = kafka_settings(server, name) if broker == "kafka" else rabbit_settings(server, routing_key=name)
+    try:
+        for number in range(6):
+            queue = make_dead_letters(settings)
+            await queue.open()
+            publishing = asyncio.create_task(queue.publish([letter(n) for n in range(50)]))
+            for _ in range(number):
+                await asyncio.sleep(0)
+            if number == 5:
+                server.freeze()
+            publishing.cancel()
+            done, _ = await asyncio.wait({publishing}, timeout=LIMIT_SECONDS)
+            assert done
+            assert publishing.cancelled()
+            if number == 5:
+                server.thaw()
+            async with asyncio.timeout(LIMIT_SECONDS):
+                await queue.close()
+    finally:
+        server.thaw()
 
 
 @pytest.mark.kafka
@@ -230,6 +352,60 @@ async def test_headers_that_amqp_cannot_say_do_not_keep_a_letter_back(rabbitmq: 
     (message,) = await read_queue(rabbitmq, name, 1)
     assert str(2**70) in message.headers["workflow-bridge-headers"]
     assert message.headers["workflow-bridge-reason"] == "rejected"
+
+
+@pytest.mark.rabbitmq
+async def test_headers_larger_than_a_frame_are_cut(rabbitmq: RabbitServer) -> None:
+    """The broker would close the connection for them, each time; the body is no part of that and goes whole."""
+    name = await rabbitmq.queue()
+    cut: list[int] = []
+    queue = make_dead_letters(rabbit_settings(rabbitmq, routing_key=name), cut.append)
+    await queue.open()
+    big = CALL._replace(body=b'{"x":"' + b"x" * 200_000 + b'"}')
+    letters = [
+        letter(1)._replace(call=big),
+        letter(2, key=b"k" * 200_000, body=b"b" * 200_000),
+        letter(3, headers=[("h", b"h" * 200_000)]),
+        letter(4)._replace(rule="r" * 200_000),
+        letter(5)._replace(message=letter(5).message._replace(timestamp_ms=2**62)),
+        letter(6)._replace(message=letter(6).message._replace(timestamp_ms=None)),
+    ]
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await queue.publish(letters)
+    await queue.close()
+    found = {str(message.message_id): message for message in await read_queue(rabbitmq, name, 5)}
+    assert found.keys() == {f"shop/0/{n}" for n in (1, 2, 3, 5, 6)}
+    assert found["shop/0/1"].headers["a"] == b"\xff"
+    assert "workflow-bridge-call" not in found["shop/0/1"].headers
+    assert found["shop/0/2"].body == b"b" * 200_000
+    assert found["shop/0/2"].headers["workflow-bridge-key"] == b"k" * 256
+    assert (found["shop/0/3"].body, "h" in found["shop/0/3"].headers) == (b"\x00body", False)
+    assert found["shop/0/5"].headers["workflow-bridge-timestamp-ms"] == str(2**62)
+    assert sum(cut) == 3
+
+
+@pytest.mark.rabbitmq
+async def test_a_body_that_the_broker_will_never_take_is_cut(rabbitmq: RabbitServer) -> None:
+    """It says so by closing the channel; which of many letters it was is found out, and the others go whole."""
+    name = await rabbitmq.queue()
+    cut: list[int] = []
+    queue = make_dead_letters(rabbit_settings(rabbitmq, routing_key=name), cut.append)
+    rabbitmq.evaluate("application:set_env(rabbit, max_message_size, 20000)")
+    try:
+        await queue.open()
+        letters = [letter(number, body=b"b" * (30_000 if number == 3 else 19_000)) for number in range(6)]
+        async with asyncio.timeout(LIMIT_SECONDS):
+            await queue.publish(letters)
+        await queue.close()
+        found: dict[str, tuple[int, dict[str, Any]]] = {}
+        while len(found) < 6:  # some are there twice: the channel was closed before they were confirmed
+            (m,) = await read_queue(rabbitmq, name, 1)
+            found[str(m.message_id)] = len(m.body), m.headers
+    finally:
+        rabbitmq.evaluate("application:set_env(rabbit, max_message_size, 134217728)")
+    assert [found[f"shop/0/{n}"][0] for n in range(6)] == [19_000, 19_000, 19_000, HEAD_BYTES, 19_000, 19_000]
+    assert found["shop/0/3"][1]["workflow-bridge-body-bytes"] == "30000"
+    assert sum(cut) == 1
 
 
 @pytest.mark.rabbitmq

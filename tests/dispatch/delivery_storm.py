@@ -21,9 +21,10 @@ import structlog
 
 from bridge.cloudflare.client import Client
 from bridge.cloudflare.transport import Answer
-from bridge.dispatch.dispatcher import Clock, Dispatcher
+from bridge.dispatch.dispatcher import Dispatcher
 from bridge.dispatch.gate import Line
 from bridge.dispatch.sending import Sender
+from bridge.dispatch.timeline import Clock
 from bridge.errors import ApiUnknown
 from bridge.metrics import Metrics
 from bridge.outbox.base import Intake
@@ -96,7 +97,9 @@ class FaultyApi(InProcess):
         if fault == "batch leaves one out unmade" and url.endswith("/batch"):
             body = orjson.dumps(orjson.loads(body or b"[]")[1:])
         answer = await super().send(method, url, headers, body, timeout_seconds)
-        self._note(url, body, answer, lost=fault in _AFTERWARDS)
+        self._note(url, body, answer, lost=fault in {*_AFTERWARDS, WORKED})
+        if fault == WORKED:
+            return _refusal(500, 10001)
         if fault in _AFTERWARDS:
             raise ApiUnknown("no complete answer in time", _AFTERWARDS[fault])
         if fault == "batch answer leaves some out" and url.endswith("/batch") and answer.status == 200:
@@ -126,14 +129,17 @@ _INSTEAD = {
     "429": _refusal(429, 971, retry_after="1"),
     "429 without retry-after": _refusal(429, 10429),
     "401": _refusal(401, 10000),
+    "403": _refusal(403, 9109),
     "workflow missing": _refusal(404, 10200),
 }
 _AFTERWARDS = {"timeout after doing the work": "timeout", "lost answer": "connection_lost"}
+WORKED = "500 after doing the work"
 # Those that pause a target or a workflow are rare, as they are in life; the others are even.
 FAULTS_OF_ALL_KINDS = [
     *["lost request", "timeout after doing the work", "lost answer", "500", "503", "bad gateway", "no envelope"] * 40,
-    *["batch answer leaves some out", "batch leaves one out unmade"] * 40,
+    *["batch answer leaves some out", "batch leaves one out unmade", WORKED] * 40,
     *["429", "401", "workflow missing"] * 2,
+    "403",
     "429 without retry-after",
 ]
 
@@ -156,9 +162,8 @@ async def storm(folder: Path, count: int, lanes: int, seed: int) -> tuple[Faulty
     outbox = SqliteOutbox(SqliteSettings(path=folder / "outbox.db"), clock=now_ms)
     await outbox.open()
     sender = Sender(Client(api.target, api), metrics, asyncio.get_running_loop().time)
-    dispatcher = Dispatcher(
-        outbox, {"main": Line(sender, CONCURRENCY)}, metrics, Clock(now_ms, random.Random(seed).random)
-    )
+    clock = Clock(now_ms, random.Random(seed).random, lambda: now_ms() / 1000)
+    dispatcher = Dispatcher(outbox, {"main": Line(sender, CONCURRENCY)}, metrics, clock)
     task = asyncio.create_task(dispatcher.run())
     made = router(*RULES)
     batch = []

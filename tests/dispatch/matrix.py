@@ -17,9 +17,10 @@ import orjson
 from bridge.cloudflare.client import Client
 from bridge.cloudflare.settings import TargetSettings
 from bridge.cloudflare.transport import Answer
-from bridge.dispatch.dispatcher import Clock, Dispatcher
+from bridge.dispatch.dispatcher import Dispatcher
 from bridge.dispatch.gate import Line
 from bridge.dispatch.sending import Sender
+from bridge.dispatch.timeline import Clock
 from bridge.errors import ApiUnknown
 from bridge.metrics import Metrics
 from bridge.outbox.base import Intake, Verdict
@@ -207,7 +208,7 @@ async def play(rule: Rule, scene: Scene) -> tuple[list[str], list[str]]:
     settings = TargetSettings.model_validate({"account_id": "a" * 32, "api_token": "t"})
     metrics = Metrics()
     line = Line(Sender(Client(settings, script), metrics, time.monotonic), concurrency=1)
-    dispatcher = Dispatcher(outbox, {"main": line}, metrics, Clock(now_ms, random.Random(1).random))
+    dispatcher = Dispatcher(outbox, {"main": line}, metrics, Clock(now_ms, random.Random(1).random, time.monotonic))
     made = [message(orjson.dumps({"id": n}), offset=n) for n in range(scene.calls)]
     at_ms = now_ms()
     routed = route(router(rule), *made)

@@ -138,10 +138,10 @@ def test_a_restart_is_no_burst() -> None:
         now = START + 20 * life
         client = where.bridge()
         if stored:
-            client.budget.restore(stored, now)
+            client.budget.restore(stored, now, now)
         where.join(client, now)
         where.run(now + 20)
-        stored = client.budget.encode()
+        stored = client.budget.encode(now, now)
         client.demand = lambda _: False
         sent += client.sent
     assert 0.85 * 3 * USABLE <= len(sent) <= 3 * 1200
@@ -241,7 +241,7 @@ def test_a_block_is_waited_out(said: float | None, seconds: float) -> None:
     budget = known(1199, 300.0)
     budget.blocked(said, START)
     restarted = Budget(SHARES)
-    restarted.restore(budget.encode(), START)
+    restarted.restore(budget.encode(START, START), START, START)
     assert [budget.wait_seconds(START), restarted.wait_seconds(START)] == [seconds, seconds]
 
 
@@ -261,5 +261,5 @@ def test_others_are_told_apart_from_oneself() -> None:
 def test_what_is_stored_may_be_anything(text: str) -> None:
     """A note of another version is ignored."""
     budget = Budget(SHARES)
-    budget.restore(text, START)
+    budget.restore(text, START, START)
     assert budget.wait_seconds(START) >= 0

@@ -33,7 +33,8 @@ class Open:
         self.most = 100  # instances at once
         self.refused: set[tuple[str, float]] = set()
 
-    def reachable(self, workflow: Queue) -> bool:
+    def reachable(self, workflow: Queue, operation: str) -> bool:
+        del operation
         return workflow.workflow not in self.paused
 
     def request_seconds(self, target: str, more: int = 0) -> float:

@@ -13,9 +13,10 @@ import pytest
 from bridge.cloudflare.client import Client
 from bridge.cloudflare.settings import TargetSettings
 from bridge.cloudflare.transport import open_transport
-from bridge.dispatch.dispatcher import Clock, Dispatcher
+from bridge.dispatch.dispatcher import Dispatcher
 from bridge.dispatch.gate import Line
 from bridge.dispatch.sending import Sender
+from bridge.dispatch.timeline import Clock
 from bridge.metrics import Metrics
 from bridge.outbox.base import Intake
 from bridge.outbox.settings import SqliteSettings
@@ -58,7 +59,7 @@ async def test_what_the_rules_say_happens_on_the_engine(
     outbox = SqliteOutbox(SqliteSettings(path=tmp_path / "outbox.db"), clock=now_ms)
     await outbox.open()
     line = Line(Sender(client, metrics, time.monotonic), 4)
-    dispatcher = Dispatcher(outbox, {"main": line}, metrics, Clock(now_ms, random.Random(1).random))
+    dispatcher = Dispatcher(outbox, {"main": line}, metrics, Clock(now_ms, random.Random(1).random, time.monotonic))
     task = asyncio.create_task(dispatcher.run())
     made = router(*RULES)
     offset = 0

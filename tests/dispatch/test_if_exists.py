@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
+from bridge.dispatch import verdicts
 from bridge.outbox.base import Intake
 from tests.dispatch.test_dispatcher import Bench, now_ms, refusal, running
 from tests.routing.messages import message, route, router
@@ -220,3 +223,32 @@ async def test_start_unparks_who_waits(tmp_path: Path) -> None:
         await bench.until(lambda: bench.outbox.depth().later > 0)
         await feed.done(e(2))
     assert sorted(n for _, n in bench.events) == [1, 2]
+
+
+@pytest.mark.parametrize("late_event", [0, 1], ids=["first try", "probe"])
+async def test_what_was_asked_before_its_instance_came_is_asked_again(
+    tmp_path: Path, late_event: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The "not found" of a call in another lane is older than the create's success: its next probe would be far off."""
+    probes = SimpleNamespace(bound_seconds=lambda attempt: 0.1 if attempt <= late_event else 600.0)
+    monkeypatch.setattr(verdicts, "PROBES", probes)
+    answers: list[asyncio.Future[Answer]] = []
+
+    def fault(url: str, _body: bytes | None) -> asyncio.Future[Answer] | None:
+        if "/events/" not in url or len(answers) > late_event:
+            return None
+        answers.append(asyncio.get_running_loop().create_future())
+        if len(answers) <= late_event:
+            answers[-1].set_result(refusal(404, 10400))
+        return answers[-1]
+
+    waiting = {"when": "body.t == 'w'", "lane": "'apart'", "event": {**EVENT, "if_missing": "wait 1h"}}
+    async with running(tmp_path, fault) as bench:
+        feed = Feed(bench, waiting, {"when": "body.t == 'c'", "create": CREATE})
+        await feed.add({"t": "w", "id": 1, "n": 1})
+        await bench.until(lambda: len(answers) > late_event)
+        await feed.add({"t": "c", "id": 1, "n": 2})
+        await bench.until(lambda: bench.created == ["order-1"] and bench.outbox.depth().ready == 1)
+        answers[-1].set_result(refusal(404, 10400))
+        await bench.settled()
+    assert [n for _, n in bench.events] == [1]

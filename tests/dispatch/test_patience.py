@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from bridge.call import Policy
 from bridge.cloudflare.client import Client
 from bridge.dispatch.allowance import Allowance, Notes
-from bridge.dispatch.dispatcher import Clock, Dispatcher
+from bridge.dispatch.dispatcher import Dispatcher
 from bridge.dispatch.gate import Line
 from bridge.dispatch.metered import Metered
 from bridge.dispatch.sending import Sender
+from bridge.dispatch.timeline import Clock
 from bridge.message import Message
 from bridge.metrics import Metrics
 from bridge.outbox.base import Intake
@@ -65,14 +66,14 @@ async def behind_a_backlog(folder: Path) -> tuple[Api, int, int]:
     api, metrics = Api(), Metrics()
     outbox = SqliteOutbox(SqliteSettings(path=folder / "outbox.db"), clock=now_ms)
     await outbox.open()
-    notes = Notes(lambda: outbox.noted("quota"), lambda text: outbox.note("quota", text))
+    notes = Notes(lambda: outbox.noted("quota"), lambda text: outbox.note("quota", text), now_ms)
     allowance = Allowance(api.target.budget, lambda: now_ms() / 1000, notes)
     sender = Sender(Client(api.target, Metered(api, allowance)), metrics, asyncio.get_running_loop().time)
     lines = {"main": Line(sender, 8, allowance)}
     await add(outbox, 0, *(create(f"i-{n}", f"w-{n}") for n in range(BACKLOG)))
     early = event("early", policy=Policy("early", wait_seconds=900))
     arrived_ms = await add(outbox, BACKLOG, early, create("early", "wait"))
-    dispatcher = Dispatcher(outbox, lines, metrics, Clock(now_ms, random.Random(1).random))
+    dispatcher = Dispatcher(outbox, lines, metrics, Clock(now_ms, random.Random(1).random, lambda: now_ms() / 1000))
     task = asyncio.create_task(dispatcher.run())
     while outbox.depth().ready or outbox.depth().later:
         await asyncio.sleep(5.0)

@@ -140,7 +140,7 @@ class Lanes(RuleBasedStateMachine):
 
     @rule()
     def send(self) -> None:
-        for heads in (self.window.creates["w"], self.window.singles["w"]):
+        for heads in (self.window.creates["w"], *self.window.singles.values()):
             for taken in heads.pop(1, 1 << 20):
                 before = [e for e in self.unsettled[taken.lane_key] if e.seq < taken.seq]
                 if taken.operation is Operation.CREATE and self.parked & {e.seq for e in before}:

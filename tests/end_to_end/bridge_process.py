@@ -20,12 +20,16 @@ from tests.services.ports import free_ports
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-START_SECONDS = 30
-STOP_SECONDS = 30
+START_SECONDS = 60  # far more than it takes, as are the others
+STOP_SECONDS = 60
+ANSWER_SECONDS = 30
 
 
 class BridgeProcess:
     """``workflow-bridge run`` with a configuration and a folder of its own; restarts on the same outbox."""
+
+    module = "bridge"  # what Python runs, with the arguments of ``workflow-bridge``
+    start_seconds = START_SECONDS
 
     def __init__(self, folder: Path, config: dict[str, Any], environment: Mapping[str, str] | None = None) -> None:
         """config: without ``health``; an outbox of type sqlite gets a file in ``folder`` unless it names one."""
@@ -33,7 +37,8 @@ class BridgeProcess:
         (self.port,) = free_ports(1)
         self.log = folder / "bridge.log"
         self.config_file = folder / "bridge.json"
-        config = {**config, "health": {"host": "127.0.0.1", "port": self.port}, "log": {"format": "json"}}
+        config = {"admin": {"enabled": False}, **config, "log": {"format": "json"}}
+        config["health"] = {"host": "127.0.0.1", "port": self.port}
         if config.get("outbox", {}).get("type", "sqlite") == "sqlite":
             config["outbox"] = {"type": "sqlite", "path": str(folder / "outbox.db"), **config.get("outbox", {})}
         self.outbox = Path(config.get("outbox", {}).get("path", folder / "outbox.db"))
@@ -43,10 +48,10 @@ class BridgeProcess:
 
     def start(self) -> Self:
         """Start, and return when it says that it is ready."""
-        command = [sys.executable, "-m", "bridge", "run", "--config", str(self.config_file)]
+        command = [sys.executable, "-m", self.module, "run", "--config", str(self.config_file)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment)
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self.start_seconds
         while not self.answers("/readyz"):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"the bridge did not start:\n{self.log.read_text()[-4000:]}")
@@ -56,16 +61,21 @@ class BridgeProcess:
     def answers(self, path: str) -> bool:
         """Whether a probe succeeds."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2):
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=ANSWER_SECONDS):
                 return True
         except (OSError, urllib.error.HTTPError):
             return False
 
     def metrics(self) -> dict[str, float]:
         """All samples: "name{labels}" -> value."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
-            lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
+        lines = [line for line in self.scraped().splitlines() if not line.startswith("#")]
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+    def scraped(self, accept: str = "text/plain") -> str:
+        """The metrics in one of their formats."""
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}/metrics", headers={"Accept": accept})
+        with urllib.request.urlopen(asked, timeout=ANSWER_SECONDS) as answer:  # noqa: S310  it is http
+            return str(answer.read().decode())
 
     def stored(self) -> int:
         """Entries in the sqlite outbox that are not delivered yet, read from the file."""
@@ -100,6 +110,6 @@ class BridgeProcess:
             self.process.wait()
 
     def events(self) -> list[dict[str, Any]]:
-        """The log, line by line."""
-        lines = self.log.read_text().splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        """The log, line by line; one that is being written just now is not there yet."""
+        whole, _, _ = self.log.read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.split("\n") if line.startswith("{")]

@@ -64,11 +64,13 @@ class Call:
 class Recorder:
     """A proxy on loopback. ``base_url`` takes the place of the engine's.
 
-    intercept: may answer a request in the engine's place, with (status, body).
+    intercept: may answer a request in the engine's place, with (status, body). quota: of requests, that answers tell
+    of and nobody enforces; without one a bridge goes slowly until its first success, as the engine tells of none.
     """
 
     engine: Workerd
     intercept: Callable[[Call], tuple[int, bytes] | None] = lambda _: None
+    quota: int = 0
     calls: list[Call] = field(default_factory=list)
     base_url: str = ""
     token: str = ""
@@ -147,6 +149,9 @@ class Recorder:
         status, answer = self.intercept(call) or await self._forward(scope, body)
         call.status, call.answered, call.answer = status, time.monotonic(), answer
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+        if self.quota:
+            headers.append((b"ratelimit-policy", b'"default";q=%d;w=300' % self.quota))
+            headers.append((b"ratelimit", b'"default";r=%d;t=300' % (self.quota - len(self.calls))))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 

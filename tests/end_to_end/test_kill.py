@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.workerd, pytest.mark.slow]
 
 SCENARIO = Scenario(orders=400, paid=300, audited=True)
 KILLS = 10
+QUOTA = 100_000  # what comes first is refused, which alone would tell of no quota, nor of there being none
 PREFETCH = 100  # messages that RabbitMQ has given out and that are not acknowledged
 CALLS_PER_MESSAGE = 2
 FINISH_SECONDS = 120
@@ -112,7 +113,7 @@ async def test_the_bridge_is_killed(
     points = sorted(random.Random(41).sample(range(20, SCENARIO.calls - 40), KILLS))
     allowed: set[str] = set()
     bound = 0
-    async with Recorder(engine) as recorder:
+    async with Recorder(engine, quota=QUOTA) as recorder:
         with bridge_for(broker, outbox, recorder, token_file, tmp_path) as bridge:
             for point in points:
                 await recorder.reached(point)
@@ -144,7 +145,7 @@ async def test_the_broker_is_killed(
     broker: Broker, outbox: str, engine: Workerd, token_file: Path, tmp_path: Path
 ) -> None:
     """The broker dies twice and comes back: nothing lost, no instance twice."""
-    async with Recorder(engine) as recorder:
+    async with Recorder(engine, quota=QUOTA) as recorder:
         with bridge_for(broker, outbox, recorder, token_file, tmp_path) as bridge:
             for point in (100, 400):
                 await recorder.reached(point)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,7 +76,7 @@ async def test_a_message_that_kills_the_process_becomes_a_dead_letter(
 ) -> None:
     """After three deaths nobody looks into it any more: a dead letter with the whole message; the others arrive.
 
-    Each of the others is called once with sqlite, in the order in which they came.
+    The others are called in the order in which they came; with sqlite again only where a death found a call in flight.
     """
     server = request.getfixturevalue(broker)
     inlet = await make_inlet(server, tmp_path)
@@ -99,7 +100,7 @@ async def test_a_message_that_kills_the_process_becomes_a_dead_letter(
     expected = [f"create o-{n}" for n in range(len(GOOD))]
     assert list(dict.fromkeys(names)) == expected
     if place is None:
-        assert names == expected
+        assert max(Counter(names).values()) <= 1 + DEATHS
         [stored] = SqliteOutboxAdmin(bridge.outbox).dead_letters()
         assert (stored.letter.reason, stored.letter.message.body) == ("killed_the_process", KILLER)
         assert dict(stored.letter.message.headers).keys() >= {"trace"}

@@ -42,7 +42,7 @@ async def test_kafka_to_the_engine(kafka: KafkaServer, engine: Workerd, token_fi
     for partition in range(3):
         await kafka.produce(topic, SCENARIO.bodies[partition::3], partition=partition)
     source = {"type": "kafka", "bootstrap_servers": [kafka.bootstrap], "topics": [topic], "group_id": topic}
-    async with Recorder(engine) as recorder:
+    async with Recorder(engine, quota=100_000) as recorder:
         config = SCENARIO.config(source, recorder, token_file=str(token_file))
         await see_through(BridgeProcess(tmp_path, config), recorder)
 
@@ -57,6 +57,6 @@ async def test_rabbitmq_to_the_engine(
     url_file = tmp_path / "url"
     url_file.write_text(rabbitmq.url)
     source = {"type": "rabbitmq", "url_file": str(url_file), "queues": [queue]}
-    async with Recorder(engine) as recorder:
+    async with Recorder(engine, quota=100_000) as recorder:
         config = SCENARIO.config(source, recorder, token_file=str(token_file))
         await see_through(BridgeProcess(tmp_path, config), recorder)

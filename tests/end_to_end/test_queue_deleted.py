@@ -4,7 +4,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.testing import CliRunner
 
+from bridge.cli import app
 from tests.end_to_end.bridge_process import BridgeProcess
 from tests.end_to_end.places import emulated, make_inlet
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.slow]
 
-LIMIT_SECONDS = 30
+LIMIT_SECONDS = 60
 RECONNECTS = 'workflow_bridge_source_reconnects_total{source="orders"}'
 CONNECTED = 'workflow_bridge_source_connected{source="orders"}'
 
@@ -50,6 +52,7 @@ async def test_a_queue_is_deleted_and_declared_again(rabbitmq: RabbitServer, tmp
                 await until(lambda: bridge.metrics()[CONNECTED] == 0)
                 assert bridge.answers("/livez")
                 assert bridge.answers("/readyz")
+                await until(lambda: f"no queue '{queue}'" in said(bridge))
             await rabbitmq.queue(queue)
             await inlet.fill([b'{"id": %d}' % number for number in range(5, 10)])
             await recorder.reached(10)
@@ -57,8 +60,15 @@ async def test_a_queue_is_deleted_and_declared_again(rabbitmq: RabbitServer, tmp
             metrics = bridge.metrics()
             assert metrics[RECONNECTS] > before
             assert metrics[CONNECTED] == 1
+            assert "no queue" not in await asyncio.to_thread(said, bridge)
             assert bridge.stop() == 0
     assert recorder.received == {f"create o-{number}": 1 for number in range(10)}
+
+
+def said(bridge: BridgeProcess) -> str:
+    """What a terminal is told."""
+    command = ["status", "--config", str(bridge.config_file)]
+    return " ".join(CliRunner(env={"COLUMNS": "400"}).invoke(app, command).output.split())
 
 
 def lost(bridge: BridgeProcess) -> int:

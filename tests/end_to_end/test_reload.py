@@ -30,7 +30,7 @@ BROKEN_EVERY = 5  # the last of so many steps writes something that cannot be us
 RESTART_AT = 23  # also changes how one source is read
 DURING, AFTER = 320, 80  # messages produced while a reload is under way, and once it is done
 MESSAGES = AFTER + STEPS * (DURING + AFTER)
-WAIT_SECONDS = 30
+WAIT_SECONDS = 60
 WORKFLOWS = ("first", "second")
 
 

@@ -26,6 +26,7 @@ STOPS = 3
 GRACE_SECONDS = 15.0
 LIMIT_SECONDS = 60
 LEFT_AT_ONCE = 130
+SOON_SECONDS = 15.0  # for a busy machine; what must not be waited for takes a minute
 
 
 @pytest.fixture(
@@ -94,7 +95,7 @@ async def test_the_grace_ends(inlet: Inlet, outbox: str, tmp_path: Path) -> None
             await until(lambda: api.requests > 0)
             began = time.monotonic()
             assert await asyncio.to_thread(bridge.stop) == 0
-            assert 0.9 < time.monotonic() - began < 5
+            assert 0.9 < time.monotonic() - began < SOON_SECONDS
     await everything_arrives(inlet, outbox, tmp_path)
 
 
@@ -109,7 +110,7 @@ async def test_a_second_signal_leaves_at_once(inlet: Inlet, outbox: str, tmp_pat
             assert bridge.process.poll() is None
             began = time.monotonic()
             assert await asyncio.to_thread(bridge.stop) == LEFT_AT_ONCE
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < SOON_SECONDS
     await everything_arrives(inlet, outbox, tmp_path)
 
 

@@ -77,7 +77,10 @@ def paused(reason: str, workflow: str = "w") -> Case:
 LAG = {"source": "orders", "partition": "shop/0"}
 READY = series("outbox_entries", state="ready")
 RECEIVED = series("source_messages_received_total", source="orders")
+ERRORED = series("instances_errored_total", rule="r")
+CREATED = series("deliveries_total", rule="r", operation="create", outcome="delivered")
 DEAD = {"rule": "r", "reason": "rejected"}
+PAUSED_RULE = 'workflow_bridge_operator_paused{job="workflow-bridge",kind="rule",name="r"}'
 CASES = {
     "WorkflowBridgeDeadCallsFast": Case(ends(2, 98, 90), ends(1, 199, 90), "75m"),
     "WorkflowBridgeDeadCallsSlow": Case(ends(1, 99, 90), ends(1, 399, 90), "7h", "5m"),
@@ -109,17 +112,33 @@ CASES = {
         {series("throttled_seconds_total", target="main", reason="budget"): "0+30x240"},
         "4h",
     ),
-    "WorkflowBridgeSourceDisconnected": gauge("source_connected", 0, 1, source="orders"),
+    "WorkflowBridgeSourceDisconnected": Case(
+        {series("source_connected", source="orders"): "0x60", series("source_paused", source="orders"): "0x60"},
+        {series("source_connected", source="orders"): "0x60", series("source_paused", source="orders"): "1x60"},
+    ),
+    "WorkflowBridgePausedByOperator": Case(
+        {PAUSED_RULE: "1x90"},
+        {PAUSED_RULE: "_x30 1x60"},
+        at="13h",
+        step="10m",
+    ),
     "WorkflowBridgeSourceWaits": gauge("source_waiting", 1, source="orders"),
     "WorkflowBridgeOutboxFull": gauge("source_held_up", 1, source="orders"),
     # The first letter of its kind makes its series: there was no 0 before it.
     "WorkflowBridgeDeadLetters": Case(
         {series("dead_letters_total", **DEAD): "_x50 1x10"}, {series("dead_letters_total", **DEAD): "1x60"}
     ),
+    "WorkflowBridgeDeadLettersFull": Case(
+        {series("dead_letter_bytes"): "95x60", series("dead_letter_capacity_bytes"): "100x60"},
+        {series("dead_letter_bytes"): "95x60", series("dead_letter_capacity_bytes"): "0x60"},
+    ),
     "WorkflowBridgeLanesBlocked": gauge("blocked_lanes", 2),
     "WorkflowBridgeRuleErrors": Case(
         {series("rule_errors_total", rule="r"): "0+20x60", RECEIVED: "0+100x60"},
         {series("rule_errors_total", rule="r"): "0+5x60", RECEIVED: "0+100x60"},
+    ),
+    "WorkflowBridgeInstancesErrored": Case(
+        {ERRORED: "0x30 0+1x60", CREATED: "0+10x90"}, {ERRORED: "0x30 0+1x60", CREATED: "0+30x90"}, "75m"
     ),
     "WorkflowBridgeConfigRefused": gauge("config_last_reload_successful", 0, 1, instance="a"),
 }
@@ -178,6 +197,15 @@ def test_one_dead_call_at_night_wakes_nobody(promtool: str, tmp_path: Path) -> N
     assert not played(promtool, tmp_path, [promtool_test("WorkflowBridgeDeadCallsFast", quiet, case, firing=False)])
 
 
+@pytest.mark.parametrize(
+    "values", [{ERRORED: "0x40 1x40"}, {ERRORED: "_x40 1x40"}, {ERRORED: "0x40 1x40", CREATED: "9x80"}]
+)
+def test_one_failed_instance_is_told_where_few_are_made(promtool: str, tmp_path: Path, values: dict[str, str]) -> None:
+    """Also where none was made lately, and where the bridge is new and its first count is all that there is."""
+    case = Case({}, {}, "75m")
+    assert not played(promtool, tmp_path, [promtool_test("WorkflowBridgeInstancesErrored", values, case, firing=True)])
+
+
 def test_an_alert_that_should_fire_and_does_not_is_noticed(promtool: str, tmp_path: Path) -> None:
     """The test above can fail."""
     case = CASES["WorkflowBridgeLanesBlocked"]
@@ -201,6 +229,35 @@ def test_the_words_of_an_alert_are_filled_in(promtool: str, tmp_path: Path) -> N
         "alert_rule_test": [{"eval_time": "1h", "alertname": "WorkflowBridgeLanesBlocked", "exp_alerts": [expected]}],
     }
     assert not played(promtool, tmp_path, [test])
+
+
+def test_a_refused_token_says_what_it_is_refused_for(promtool: str, tmp_path: Path) -> None:
+    """All of the target, or one operation, while the others go on."""
+    whole = "Target main of workflow-bridge is paused, because the API refuses its token. Calls wait, nothing is lost."
+    one = (
+        "Operation event of target main of workflow-bridge is paused, because the API refuses its token for it."
+        " Its calls wait, others go on, nothing is lost."
+    )
+    labels = {"target": "main", "workflow": "", "reason": "unauthorized"}
+    name = "WorkflowBridgeTokenRefused"
+    tests = [
+        {
+            "interval": "1m",
+            "input_series": [{"series": series("paused", operation=operation, **labels), "values": "1x60"}],
+            "alert_rule_test": [{"eval_time": "1h", "alertname": name, "exp_alerts": [worded(name, said, operation)]}],
+        }
+        for operation, said in (("", whole), ("event", one))
+    ]
+    assert not played(promtool, tmp_path, tests)
+
+
+def worded(name: str, description: str, operation: str) -> dict[str, object]:
+    """An alert of target main, for this operation or for all of them."""
+    labels = {"severity": "page", "job": "workflow-bridge", "target": "main"}
+    return {
+        "exp_labels": labels | ({"operation": operation} if operation else {}),
+        "exp_annotations": {**ALERTS[name]["annotations"], "description": description},
+    }
 
 
 def test_the_rules_pass_the_linter(promtool: str) -> None:

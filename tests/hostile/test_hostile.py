@@ -38,7 +38,7 @@ async def test_every_hostile_message_ends_and_harms_no_other(
     kafka: KafkaServer, rabbitmq: RabbitServer, tmp_path: Path
 ) -> None:
     """Of 10,000 through all decoders, each is called, a dead letter, or counted; good ones are on time."""
-    figures = await Storm(kafka, rabbitmq, tmp_path / "bridge", SEED, 10_000).run(1_000)
+    figures = await Storm(kafka, rabbitmq, tmp_path / "bridge", SEED, 10_000).run(2_000)
     check(figures, 10_000)
     assert figures.storm_ms[1] < max(2 * figures.quiet_ms[1], LATE_MS), figures
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.services.kafka import KafkaServer
     from tests.services.rabbitmq import RabbitServer
 
-LIMIT_SECONDS = 20.0
+LIMIT_SECONDS = 60.0
 
 
 @pytest.fixture

@@ -23,16 +23,21 @@ SCHEMAS = Path(__file__).parent / "schemas"
 
 
 def make(path: Path, schema: str, filled: Path) -> None:
-    """A file of that schema ("1-first", "1", "2") with what a file of today's has, as far as it had a place for it."""
+    """A file of that schema ("1-first", "1" …) with what a file of today's has, as far as it had a place for it."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     with closing(sqlite3.connect(path, isolation_level=None)) as old:
         old.execute("PRAGMA journal_mode = WAL")
         old.executescript((SCHEMAS / f"{schema}.sql").read_text() + f"PRAGMA user_version = {schema[0]};")
         old.execute("ATTACH ? AS filled", (str(filled),))
-        for table in tables(old):
+        for table in set(tables(old)) - ({"ledger"} if schema < "6" else set()):  # nothing wrote that before
             names = ", ".join(columns(old, table) & columns(old, table, "filled"))
-            old.execute(f"INSERT OR REPLACE INTO {table} ({names}) SELECT {names} FROM filled.{table}")  # noqa: S608
-        old.execute("UPDATE later SET hold = 2 WHERE hold = 3")
+            if names:
+                old.execute(f"INSERT OR REPLACE INTO {table} ({names}) SELECT {names} FROM filled.{table}")  # noqa: S608
+        if schema < "6":  # older files do not know it
+            old.execute("DELETE FROM meta WHERE name = 'ledger_bytes'")
+        if schema < "5":  # nor these that one
+            old.execute("DELETE FROM meta WHERE name = 'dead_bytes'")
+            old.execute("UPDATE later SET hold = 2 WHERE hold = 3")
 
 
 def tables(connection: sqlite3.Connection) -> list[str]:

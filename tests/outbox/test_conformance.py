@@ -10,7 +10,7 @@ import pytest
 from bridge.call import HIGH, Operation, Policy
 from bridge.errors import OutboxError
 from bridge.message import Message, Position, Stored
-from bridge.outbox.base import Attempt, DeadLetter, Depth, Entry, Queue, Verdict
+from bridge.outbox.base import PUT_OFF_MS, Attempt, DeadLetter, Depth, Entry, Queue, Settlement, Verdict
 from tests.outbox.subjects import ORDERS, POLICY, START_MS, Subject, call, create, event, ids, intake_of, message, soon
 
 DELIVERED, RETRY, PARK, DEAD = Verdict.DELIVERED, Verdict.RETRY, Verdict.PARK, Verdict.DEAD
@@ -74,11 +74,13 @@ async def test_depth_counts_every_change(subject: Subject) -> None:
     await subject.settle(RETRY, entries[1], at_ms=START_MS + 5)
     await subject.settle(PARK, entries[3], at_ms=START_MS + 5)
     await subject.settle(DEAD, entries[4], reason="rejected")
-    dead = 1 if subject.durable else 0
-    assert subject.outbox.depth() == Depth(1, 3, dead, START_MS, parked=1, oldest_parked_ms=START_MS)
+    dead, size = (1, subject.outbox.depth().dead_bytes) if subject.durable else (0, 0)
+    assert bool(size) == subject.durable
+    parked = {"parked": 1, "oldest_parked_ms": START_MS}
+    assert subject.outbox.depth() == Depth(1, 3, dead, START_MS, **parked, dead_bytes=size)
     subject.clock.now_ms += 5
     assert len(await subject.due()) == 2
-    assert subject.outbox.depth() == Depth(3, 1, dead, START_MS)
+    assert subject.outbox.depth() == Depth(3, 1, dead, START_MS, dead_bytes=size)
 
 
 async def test_depth_knows_the_oldest(subject: Subject) -> None:
@@ -221,6 +223,21 @@ async def test_unpark_concerns_parked_entries_of_these_lanes(subject: Subject) -
     await subject.settle(PARK, parked, other, at_ms=START_MS + 60_000)
     await soon(subject.outbox.unpark(ORDERS, ["a", "b", "d"]))
     assert ids(await subject.due()) == ["1"]
+
+
+async def test_unpark_finds_every_lane_of_the_instance(subject: Subject) -> None:
+    """Whichever lane a rule gave its calls; the same id of another workflow stays parked."""
+    custom, alone = event(1, "a", lane="customer-7"), event(2, "a", lane="\x01none")
+    await subject.store(custom, alone, event(3, "a"), event(4, "a", workflow="other"))
+    parked = [
+        *await subject.pending(),
+        *await subject.pending(Queue("main", "")),
+        *await subject.pending(Queue("main", "other")),
+    ]
+    assert len(parked) == 4
+    await subject.settle(PARK, *parked, at_ms=START_MS + 60_000)
+    await soon(subject.outbox.unpark(ORDERS, ["a"]))
+    assert sorted(ids(await subject.due())) == ["1", "2", "3"]
 
 
 async def test_a_delayed_entry_does_not_hold_its_lane(subject: Subject) -> None:
@@ -521,3 +538,122 @@ async def test_notes_are_kept(subject: Subject) -> None:
     await subject.reopen()
     kept = [subject.outbox.noted(name) for name in ("quota", "other")]
     assert kept == (["two", "three"] if subject.durable else ["", ""])
+
+
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize("by_ms", [HOUR_MS, -HOUR_MS])
+async def test_a_clock_that_is_set_changes_no_span(subject: Subject, by_ms: int) -> None:
+    """What waits for a span waits as long; for a time of day, until then; for an operator, for him. What is free is."""
+    at_ms, noon = START_MS + 1_000, START_MS + HOUR_MS // 2
+    await subject.store(
+        event(1, "a"), event(2, "b"), event(3, "c"), event(4, "d"), event(5, "d"), create(6, "e", not_before_ms=noon)
+    )
+    entries = await subject.pending()
+    await subject.settle(RETRY, entries[0], at_ms=at_ms)
+    await subject.settle(PARK, entries[1], at_ms=at_ms)
+    await subject.settle(RETRY, entries[2], at_ms=PUT_OFF_MS)
+    await subject.settle(RETRY, entries[3], at_ms=at_ms)
+    assert await subject.pending(after=entries[4].seq) == []
+    await subject.settle(RETRY, entries[4], at_ms=at_ms)
+    subject.clock.now_ms += by_ms
+    await soon(subject.outbox.clock_set(by_ms))
+    early = ids(await subject.due())
+    subject.clock.now_ms += 1_000
+    then = ids(await subject.due())
+    subject.clock.now_ms = noon
+    at_noon = ids(await subject.due())
+    assert (early, then, at_noon) == ((["6"], ["1", "2", "4"], []) if by_ms > 0 else ([], ["1", "2", "4"], ["6"]))
+
+
+@pytest.mark.parametrize("by_ms", [HOUR_MS, -HOUR_MS])
+async def test_what_a_lane_has_freed_goes_whatever_the_clock_is_set_to(subject: Subject, by_ms: int) -> None:
+    """It was due already."""
+    await subject.store(event(1, "a"), event(2, "a"))
+    entries = await subject.pending()
+    await subject.settle(RETRY, entries[0], at_ms=START_MS)
+    await subject.settle(RETRY, entries[1], reason="behind", at_ms=START_MS, attempted=False)
+    [first] = await subject.due()
+    assert await subject.due() == []  # the second is held back now
+    await subject.settle(DELIVERED, first)
+    subject.clock.now_ms += by_ms
+    await soon(subject.outbox.clock_set(by_ms))
+    assert ids(await subject.due()) == ["2"]
+
+
+async def test_a_clock_that_is_set_takes_many_short_transactions(sqlite: Subject) -> None:
+    """However much waits: all of it is due when it was to be."""
+    await sqlite.store(*(event(n, f"i-{n}") for n in range(2_500)))
+    await sqlite.settle(PARK, *await sqlite.pending(limit=2_500), at_ms=START_MS + 1_000)
+    sqlite.clock.now_ms -= HOUR_MS
+    await soon(sqlite.outbox.clock_set(-HOUR_MS))
+    assert sqlite.outbox.next_due_ms() == sqlite.clock.now_ms + 1_000
+    sqlite.clock.now_ms += 1_000
+    assert len(await sqlite.due(limit=3_000)) == 2_500
+
+
+DAY_MS = 86_400_000
+
+
+async def renew(subject: Subject, number: int, *instance_ids: str) -> None:
+    """Of each id another instance is made, in one transaction."""
+    await subject.store(*(create(number, instance_id) for instance_id in instance_ids))
+    entries, at_ms = await subject.pending(), subject.clock.now_ms
+    new = [
+        Settlement(e, DELIVERED, "renewed", settled_ms=at_ms, generation=f"{e.instance_id}-{number}") for e in entries
+    ]
+    await soon(subject.outbox.settle(new))
+
+
+def newest(subject: Subject, *instance_ids: str) -> list[str]:
+    return [subject.outbox.newest(ORDERS, instance_id) for instance_id in instance_ids]
+
+
+async def test_the_newest_instance_of_an_id_is_known_for_a_time(subject: Subject) -> None:
+    """Counted from when it was made, also across a restart; by an outbox that forgets nothing at its end."""
+    await renew(subject, 1, "a", "b")
+    subject.clock.now_ms += 300 * DAY_MS
+    await renew(subject, 2, "b")
+    await subject.reopen()
+    assert newest(subject, "a", "b") == (["a-1", "b-2"] if subject.durable else ["a", "b"])
+    subject.clock.now_ms += 101 * DAY_MS
+    await subject.store(create(3, "c"))
+    assert newest(subject, "a", "b") == (["a", "b-2"] if subject.durable else ["a", "b"])
+    subject.clock.now_ms += 300 * DAY_MS
+    await subject.store(create(4, "d"))
+    assert newest(subject, "a", "b") == ["a", "b"]
+
+
+async def test_newest_instances_are_forgotten_a_few_at_a_time(sqlite: Subject) -> None:
+    """No transaction takes longer because many have become too old at once; all of them go, and 0 days keep them."""
+    names = [f"i-{number}" for number in range(250)]
+    await renew(sqlite, 1, *names)
+    sqlite.clock.now_ms += 401 * DAY_MS
+    await sqlite.reopen(generations_days=0)
+    await sqlite.store(create(2, "other"))
+    known = [sum(name != one for name, one in zip(newest(sqlite, *names), names, strict=True))]
+    await sqlite.reopen()
+    for number in range(3, 6):
+        known.append(sum(name != one for name, one in zip(newest(sqlite, *names), names, strict=True)))
+        await sqlite.store(create(number, "other"))
+    assert (known, newest(sqlite, *names)) == ([250, 150, 50, 0], names)
+
+
+async def test_what_was_put_off_is_due_when_it_is_recalled(subject: Subject) -> None:
+    """But not the calls of the rules that are named; nothing is due by itself, and the lane is held meanwhile."""
+    other = Policy("other").encode()
+    await subject.store(event(1, "a"), event(2, "a"), event(3, "b", policy=other), event(4, "c"))
+    entries = await subject.pending()
+    put_off = [entry for entry in entries if entry.instance_id != "c" and entry.message_id[-1] != "2"]
+    await subject.settle(RETRY, *put_off, reason="operator", at_ms=PUT_OFF_MS, attempted=False)
+    await subject.settle(RETRY, entries[1], reason="behind", at_ms=START_MS, attempted=False)
+    subject.clock.now_ms += 10**12
+    assert await subject.due() == []
+    await soon(subject.outbox.recall({"order-created"}))
+    assert ids(await subject.due()) == ["3"]
+    await soon(subject.outbox.recall(()))
+    due = await subject.due()
+    assert (ids(due), due[0].attempts, due[0].waited_ms) == (["1"], 0, 0)
+    await subject.settle(DELIVERED, *due)
+    assert ids(await subject.due()) == ["2"]

@@ -13,6 +13,7 @@ from bridge.outbox.base import DeadLetter, Settlement, Verdict
 from bridge.outbox.memory import MemoryOutbox
 from bridge.outbox.settings import MemorySettings
 from tests.outbox.subjects import (
+    LIMIT_SECONDS,
     ORDERS,
     START_MS,
     Clock,
@@ -168,7 +169,7 @@ async def test_a_receipt_of_withdrawn_messages_never_resolves(memory: Subject) -
     await memory.settle(DELIVERED, *flying)
     await soon(withdrawing)
     await soon(whole.wait())
-    await asyncio.wait([waiting], timeout=5)
+    await asyncio.wait([waiting], timeout=LIMIT_SECONDS)
     assert waiting.cancelled()
 
 

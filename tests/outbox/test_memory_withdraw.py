@@ -10,7 +10,19 @@ import pytest
 from bridge.dispatch.loading import Loader
 from bridge.message import Position, Stored
 from bridge.outbox.base import DeadLetter, Entry, Settlement, Verdict
-from tests.outbox.subjects import ORDERS, START_MS, Subject, call, create, event, ids, intake_of, message, soon
+from tests.outbox.subjects import (
+    LIMIT_SECONDS,
+    ORDERS,
+    START_MS,
+    Subject,
+    call,
+    create,
+    event,
+    ids,
+    intake_of,
+    message,
+    soon,
+)
 from tests.outbox.test_memory import at, of, turns
 
 if TYPE_CHECKING:
@@ -25,12 +37,12 @@ class Sending:
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
-        self.loader = Loader(subject.outbox)
+        self.loader = Loader(subject.outbox, subject.clock)
 
     async def take(self) -> list[Entry]:
         """All that may go now, begun; what is withdrawn is settled in the window."""
         self.loader.work_arrived()
-        await soon(self.loader.refill(self.subject.clock.now_ms))
+        await soon(self.loader.refill(lambda *_: False))
         window = self.loader.windows[ORDERS]
         going: list[Entry] = []
         while entries := [
@@ -153,7 +165,7 @@ async def test_a_batch_that_waited_across_a_withdrawal_is_not_taken(memory: Subj
     assert not adding.done()
     await soon(memory.outbox.withdraw("orders", ["t/0"]))
     waiting = asyncio.ensure_future((await soon(adding)).wait())
-    await asyncio.wait([waiting], timeout=5)
+    await asyncio.wait([waiting], timeout=LIMIT_SECONDS)
     assert waiting.cancelled()
     assert await memory.pending() == []
     assert memory.dead_letters() == []
@@ -204,7 +216,7 @@ async def test_of_a_mixed_batch_the_kept_partitions_are_taken(memory: Subject) -
     assert kept.message_id == "t/1/3"
     await memory.settle(DELIVERED, kept)
     waiting = asyncio.ensure_future(receipt.wait())
-    await asyncio.wait([waiting], timeout=5)
+    await asyncio.wait([waiting], timeout=LIMIT_SECONDS)
     assert waiting.cancelled()
     stored = await memory.outbox.stored("orders", ["t/0", "t/1"])
     assert stored == {"t/0": Stored(None, None), "t/1": Stored(None, None)}

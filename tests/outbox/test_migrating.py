@@ -18,8 +18,10 @@ from bridge.message import Position
 from bridge.outbox.admin import SqliteOutboxAdmin
 from bridge.outbox.base import DeadLetter, Verdict
 from bridge.outbox.file import connect
+from bridge.outbox.history import stored
 from bridge.outbox.migrating import copy_of
 from bridge.outbox.settings import SqliteSettings
+from bridge.outbox.sql import SCHEMA_VERSION
 from bridge.outbox.sqlite import SqliteOutbox
 from tests.outbox import older
 from tests.outbox.subjects import ORDERS, START_MS, Subject, call, create, event, intake_of, message, soon
@@ -45,6 +47,7 @@ async def filled(folder: Path, *, blocking: bool) -> Path:
         event(5, "retried"),
         event(6, "stopped", policy=Policy("stop", blocks_lane=blocking).encode()),
         event(7, "stopped"),
+        create(10, "renewed"),
         positions={"t/0": Position(7, START_MS)},
         dead=[DeadLetter(message(8), "undecodable", "no JSON")],
     )
@@ -52,6 +55,7 @@ async def filled(folder: Path, *, blocking: bool) -> Path:
     await subject.settle(PARK, entries["parked"], reason="instance_missing", at_ms=START_MS + 30_000)
     await subject.settle(RETRY, entries["retried"], reason="timeout", at_ms=START_MS + 500)
     await subject.settle(DEAD, entries["stopped"], reason="rejected")
+    await subject.settle(Verdict.DELIVERED, entries["renewed"], reason="renewed", generation="renewed-2")
     subject.outbox.note("quota", "{}")
     await soon((await subject.outbox.add(intake_of((message(9, id="m9"), call("seen")), source="payments"))).wait())
     await subject.outbox.close()
@@ -69,7 +73,8 @@ async def contents(path: Path) -> dict[str, Any]:
         "stored": await outbox.stored("orders", ["t/0"]),
         "depth": depth,
         "note": outbox.noted("quota"),
-        "dead": [stored.letter for stored in letters],
+        "newest": outbox.newest(ORDERS, "renewed"),
+        "dead": [kept.letter for kept in letters],
     }
     await outbox.close()
     return found
@@ -85,7 +90,7 @@ def dump(path: Path) -> list[str]:
         return [f"version {connection.execute('PRAGMA user_version').fetchone()}", *connection.iterdump()]
 
 
-@pytest.mark.parametrize("schema", ["1-first", "1", "2"])
+@pytest.mark.parametrize("schema", ["1-first", "1", "2", "3", "4", "5", "6"])
 async def test_an_older_file_is_migrated(tmp_path: Path, schema: str) -> None:
     """Everything in it is there afterwards, and the file as it was stands beside it, for its user alone."""
     today = await filled(tmp_path / "today", blocking=schema != "1-first")
@@ -93,8 +98,11 @@ async def test_an_older_file_is_migrated(tmp_path: Path, schema: str) -> None:
     older.make(path, schema, today)
     before = dump(path)
     expected, migrated = await contents(today), await contents(path)
-    if schema == "1-first":  # there were neither notes nor histories yet
-        expected |= {"note": "", "dead": [letter._replace(history=()) for letter in expected["dead"]]}
+    if schema == "1-first":  # there were neither notes, generations nor histories yet
+        histories = sum(len(stored(letter.history) or b"") for letter in expected["dead"])
+        depth = expected["depth"]._replace(dead_bytes=expected["depth"].dead_bytes - histories)
+        dead = [letter._replace(history=()) for letter in expected["dead"]]
+        expected |= {"note": "", "newest": "renewed", "dead": dead, "depth": depth}
     assert migrated == expected
     assert migrated["depth"].blocked == (schema != "1-first")
     copy = copy_of(path, int(schema[0]))
@@ -103,7 +111,7 @@ async def test_an_older_file_is_migrated(tmp_path: Path, schema: str) -> None:
     assert not list(path.parent.glob("*.part"))
 
 
-@pytest.mark.parametrize("schema", ["1-first", "1", "2"])
+@pytest.mark.parametrize("schema", ["1-first", "1", "2", "3", "4", "5", "6"])
 async def test_a_migrated_file_is_like_a_new_one(tmp_path: Path, schema: str) -> None:
     """The same tables, columns and indexes: the steps and schema.sql say the same."""
     today = await filled(tmp_path / "today", blocking=False)
@@ -158,7 +166,7 @@ async def test_operators_are_told_to_start_the_bridge(tmp_path: Path) -> None:
     older.make(path, "2", await filled(tmp_path / "today", blocking=False))
     before = dump(path)
     with pytest.raises(
-        OutboxError, match=r"older workflow-bridge \(schema 2, this one reads 3\); this version's `run`"
+        OutboxError, match=rf"older workflow-bridge \(schema 2, this one reads {SCHEMA_VERSION}\); this version's `run`"
     ):
         SqliteOutboxAdmin(path).dead_letters()
     assert dump(path) == before
@@ -169,7 +177,7 @@ async def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     path = await filled(tmp_path, blocking=False)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(OutboxError, match=r"newer workflow-bridge .* put the copy .* \(outbox.db.v3.backup\)"):
+    with pytest.raises(OutboxError, match=rf"newer .* put the copy .* \(outbox.db.v{SCHEMA_VERSION}.backup\)"):
         await SqliteOutbox(SqliteSettings(path=path), clock=lambda: START_MS).open()
     assert rows(path, "PRAGMA user_version") == [(99,)]
     assert not list(path.parent.glob("*.backup"))

@@ -14,6 +14,7 @@ from bridge.outbox import shapes
 from bridge.outbox.base import Settlement, Verdict
 from bridge.outbox.file import connect, prepare
 from bridge.outbox.rows import entries_of
+from bridge.outbox.settings import SqliteSettings
 from bridge.outbox.sql import QUERIES
 from bridge.outbox.store import Store
 from tests.outbox.subjects import Clock, call, create, ids, intake_of, message
@@ -112,7 +113,7 @@ async def test_forgetting_beside_reading(sqlite: Subject) -> None:
 def store(tmp_path: Path) -> Iterator[Store]:
     """A file and its writer's connection."""
     prepare(tmp_path / "outbox.db")
-    store = Store(connect(tmp_path / "outbox.db"), 100, Clock())
+    store = Store(connect(tmp_path / "outbox.db"), SqliteSettings(), Clock())
     yield store
     store.close()
 

@@ -17,9 +17,22 @@ from bridge.errors import OutboxError, OutboxLocked
 from bridge.message import Position, Stored
 from bridge.outbox.admin import SqliteOutboxAdmin
 from bridge.outbox.base import DeadLetter, Depth, Queue, Verdict
+from bridge.outbox.file import on_disk
 from bridge.outbox.settings import SqliteSettings
 from bridge.outbox.sqlite import SqliteOutbox
-from tests.outbox.subjects import ORDERS, START_MS, Subject, call, create, event, ids, intake_of, message, soon
+from tests.outbox.subjects import (
+    LIMIT_SECONDS,
+    ORDERS,
+    START_MS,
+    Subject,
+    call,
+    create,
+    event,
+    ids,
+    intake_of,
+    message,
+    soon,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +55,8 @@ async def test_everything_survives_a_restart(sqlite: Subject) -> None:
     await sqlite.outbox.committed("orders", {"t/0": 4})
     before = sqlite.outbox.depth()
     await sqlite.reopen()
-    assert sqlite.outbox.depth() == before == Depth(2, 3, 1, START_MS, parked=1, oldest_parked_ms=START_MS)
+    kept = {"parked": 1, "oldest_parked_ms": START_MS, "dead_bytes": before.dead_bytes}
+    assert sqlite.outbox.depth() == before == Depth(2, 3, 1, START_MS, **kept)
     assert await sqlite.pending() == entries[4:]
     assert await soon(sqlite.outbox.stored("orders", ["t/0"])) == {"t/0": Stored(Position(6, START_MS), 4)}
     sqlite.clock.now_ms += 9
@@ -399,6 +413,33 @@ async def test_batches_without_calls_wait_for_room(sqlite: Subject, limits: dict
     assert not sqlite.outbox._room._adds  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("withdrawn", [["t/0"], ["t/0", "t/1"]], ids=str)
+async def test_what_waits_for_room_is_given_back_with_its_partitions(sqlite: Subject, withdrawn: list[str]) -> None:
+    """Whoever has them now sends their calls, and a receipt would let the broker forget what nobody stored."""
+    await sqlite.reopen(max_entries=1)
+    await sqlite.store(create(9, "full"))
+    calls = [(message(1, id=name), call(name[2:3])) for name in ("t/0/1", "t/1/1")]
+    letter = DeadLetter(message(2, id="t/0/2"), "undecodable", "")
+    positions = {"t/0": Position(2, START_MS), "t/1": Position(1, START_MS)}
+    adding = asyncio.ensure_future(sqlite.outbox.add(intake_of(*calls, dead=[letter], positions=positions)))
+    await asyncio.wait([adding], timeout=0.05)
+    await sqlite.outbox.withdraw("orders", withdrawn)
+    await sqlite.outbox.withdraw("others", ["t/1"])
+    if len(withdrawn) == 1:
+        assert not adding.done()
+        await sqlite.settle(Verdict.DELIVERED, *await sqlite.pending())
+    waiting = asyncio.ensure_future((await soon(adding)).wait())
+    await asyncio.wait([waiting], timeout=LIMIT_SECONDS)
+    assert waiting.cancelled()
+    stored = await sqlite.outbox.stored("orders", ["t/0", "t/1"])
+    kept = [name for name in ("t/0", "t/1") if stored[name].last is not None]
+    assert kept == [name for name in ("t/0", "t/1") if name not in withdrawn]
+    assert [entry.message_id for entry in await sqlite.pending() if entry.message_id.startswith("t/")] == [
+        f"{name}/1" for name in kept
+    ]
+    assert sqlite.dead_letters() == []
+
+
 # --- depth -----------------------------------------------------------------------------------------------------------
 
 
@@ -572,3 +613,17 @@ def rows(path: Path, query: str) -> list[tuple[object, ...]]:
         found = connection.execute(query).fetchall()
         connection.commit()
         return found
+
+
+async def test_the_file_tells_how_large_it_is_and_what_it_left_out(sqlite: Subject) -> None:
+    """Bytes with the log, the bound, no failed transaction; a message that comes again is counted by its source."""
+    wrote: list[float] = []
+    counts = sqlite.outbox.counts  # type: ignore[attr-defined]  # of this outbox alone
+    counts.wrote = wrote.append
+    again = message(1, id="m1", redelivered=True)
+    for _ in range(3):
+        await soon((await sqlite.outbox.add(intake_of((again, call("i")), source="payments"))).wait())
+    assert on_disk(sqlite.path) >= sqlite.path.stat().st_size > 0
+    assert (counts.write_errors, counts.duplicates) == (0, {"payments": 2})
+    assert len(wrote) >= 3
+    assert all(0 < seconds < 20 for seconds in wrote)

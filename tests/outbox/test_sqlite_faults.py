@@ -171,7 +171,7 @@ def test_an_older_file_on_a_full_disk_is_left_as_it_is(small_disk: Path, tmp_pat
     fill(small_disk / "ballast")
     with (small_disk / "ballast").open("r+b") as ballast:
         ballast.truncate((small_disk / "ballast").stat().st_size - 150_000)  # for SQLite's own files
-    with pytest.raises(OutboxError, match=r"could not be migrated from schema 2 to 3: .*full.*some 1 MiB; make room"):
+    with pytest.raises(OutboxError, match=r"could not be migrated from schema 2 to \d+: .*full.*some 1 MiB; make room"):
         connect(path)
     assert not list(small_disk.glob("*.backup*"))
     with closing(sqlite3.connect(path)) as connection:

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from bridge.call import Operation
-from bridge.outbox.base import Queue, Verdict
+from bridge.outbox.base import AWAY_MS, Queue, Verdict
 from tests.outbox.subjects import START_MS, Subject, call, message
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from bridge.outbox.base import Entry
+    from bridge.outbox.base import Entry, Fetched
 
 LANES = [(workflow, instance) for workflow in ("one", "two") for instance in ("a", "b")]
 CALLS = st.lists(
@@ -166,6 +166,27 @@ class Histories(RuleBasedStateMachine):
         back = [n for n in self.window if self.held_outside(n)]
         self.conclude(back, Verdict.RETRY, self.subject.clock.now_ms + 1, attempted=False)
 
+    @precondition(lambda self: self.window)
+    @rule(lanes=st.sets(st.sampled_from(LANES), min_size=1))
+    def give_away(self, lanes: set[tuple[str, str]]) -> None:
+        """As dispatch does when its window has no room for them: all of a lane."""
+        back = [n for n in self.window if self.known[n].lane in lanes]
+        self.conclude(back, Verdict.RETRY, AWAY_MS, attempted=False)
+
+    @rule(workflow=st.sampled_from(["one", "two"]), limit=st.integers(1, 5))
+    def fetch(self, workflow: str, limit: int) -> None:
+        self.read_away(workflow, limit)
+
+    def read_away(self, workflow: str, limit: int) -> int:
+        for one in self.known.values():
+            if one.lane[0] == workflow and one.due_ms == AWAY_MS:
+                one.due_ms = 0
+        fetched: Fetched = self.run(self.subject.outbox.fetch(Queue("main", workflow), limit, ()))
+        assert len(fetched.entries) <= limit
+        for entry in fetched.entries:
+            self.take(entry)
+        return len(fetched.entries) + fetched.more
+
     def conclude(self, numbers: list[int], verdict: Verdict, at_ms: int, *, attempted: bool) -> None:
         entries = [self.window.pop(n) for n in numbers]
         self.run(self.subject.settle(verdict, *entries, at_ms=at_ms, attempted=attempted, reason="x"))
@@ -219,7 +240,8 @@ class Histories(RuleBasedStateMachine):
         idle = 0
         while self.known and idle < 3:
             self.subject.clock.now_ms += 10
-            came = sum([self.read_due(5), self.read("one", 5), self.read("two", 5)])
+            away = [self.read_away(workflow, 5) for workflow in ("one", "two")]
+            came = sum([*away, self.read_due(5), self.read("one", 5), self.read("two", 5)])
             sent = self.sendable()
             if sent:
                 self.conclude(sent, Verdict.DELIVERED, 0, attempted=True)

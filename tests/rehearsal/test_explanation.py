@@ -14,7 +14,7 @@ from bridge import recorded
 from bridge.errors import NotAMessage
 from bridge.rehearsal.explanation import Explanation, Verdict, explain
 from bridge.rehearsal.words import explanation_data, explanation_lines, safe
-from tests.rehearsal.stages import NOW_MS, stage
+from tests.rehearsal.stages import NOW_MS, SOURCES, stage
 
 if TYPE_CHECKING:
     from bridge.rehearsal.stage import Stage
@@ -159,6 +159,38 @@ def test_what_cannot_be_decoded_reaches_no_rule() -> None:
     found = explained(stage({"create": CREATE}), {"source": "orders", "body": "{"})
     assert found.rules[0].verdict is Verdict.UNREACHED
     assert [dead.reason for dead in found.routed.dead] == ["undecodable"]
+
+
+def test_what_is_too_large_reaches_no_rule() -> None:
+    """It is told as what the bridge makes of it: a dead letter, with its size; of what was cut before, too."""
+    body = {"order": "x" * 2000}
+    sources = {"orders": {**SOURCES["orders"], "max_message_bytes": 1024}}
+    for message in ({"body": body}, {"body": {}, "attributes": {"body_bytes": 2012}}):
+        found = explained(stage({"create": CREATE}, sources=sources), {"source": "orders", **message})
+        assert found.rules[0].verdict is Verdict.UNREACHED
+        assert "1. r0: is not reached (the message is too large)" in text(found)
+        assert "result: dead letter (too_large: the body has 2012 bytes, max_message_bytes is 1024;" in text(found)
+    fits = explained(stage({"create": CREATE}), {"source": "orders", "body": body})
+    assert fits.rules[0].verdict is Verdict.MATCHES
+
+
+def test_what_its_source_ignores_reaches_no_rule() -> None:
+    """It is told why; a message that is as old as it may be is asked about."""
+    where = stage({"create": CREATE}, sources={"orders": {**SOURCES["orders"], "ignore_older_than": "7d"}})
+    week_ms = 7 * 86_400_000
+    for content in ("body", "value"):
+        old = explained(where, {"source": "orders", content: {}, "timestamp_ms": NOW_MS - week_ms - 1})
+        assert "1. r0: is not reached (ignored: older than 7d)" in text(old)
+        assert text(old).endswith("result: ignored: older than 7d")
+        data = explanation_data(old)
+        assert (data["ignored"], data["decoded"], data["result"]["dropped"]) == (
+            "ignored: older than 7d",
+            True,
+            ["too_old"],
+        )
+    for recent in ({"timestamp_ms": NOW_MS - week_ms}, {}):
+        young = explained(where, {"source": "orders", "body": {}, **recent})
+        assert (young.rules[0].verdict, explanation_data(young)["ignored"]) == (Verdict.MATCHES, "")
 
 
 def test_a_terminal_obeys_no_message() -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import httpx
+import pytest
 
 from bridge.config import Config
 from bridge.dispatch.batching import Kind, Request
-from bridge.dispatch.dispatcher import Clock
 from bridge.dispatch.sending import Done, Sender
+from bridge.dispatch.timeline import Clock
 from bridge.emulator.server import Emulator
+from bridge.errors import ConfigError
+from bridge.message import Message
 from bridge.metrics import Metrics
 from bridge.outbox.settings import SqliteSettings
 from bridge.outbox.sqlite import SqliteOutbox
@@ -26,7 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-SECONDS = 10.0
+SECONDS = 60.0  # far more than anything here takes
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default outbox is a file of the working folder, and sources write beside it."""
+    monkeypatch.chdir(tmp_path)
 
 
 def config(**targets: Emulator) -> Config:
@@ -45,8 +56,8 @@ class Stage:
 
     def __init__(self, folder: Path, first: Config) -> None:
         self.outbox = SqliteOutbox(SqliteSettings(path=folder / "outbox.db"), clock=lambda: 1_800_000_000_000)
-        clock = Clock(lambda: 1_800_000_000_000, lambda: 0.5)
-        self.live = Live(first, Shared(self.outbox, Metrics(), clock, time.monotonic))
+        clock = Clock(lambda: 1_800_000_000_000, lambda: 0.5, time.monotonic)
+        self.live = Live(first, Shared(self.outbox, Metrics(), clock))
         self.config = first
         self.numbers = iter(range(1_000))
 
@@ -117,6 +128,88 @@ async def test_sources_come_and_go(tmp_path: Path) -> None:
             assert kept.current.translation.config == stage.config.digest()
             await stage.change(config(main=here), "more")
             assert set(running) == {"more"}
+
+
+def with_source(made: Config, name: str, **settings: Any) -> Config:
+    """The same with one more source."""
+    (known, *_) = made.sources.values()
+    source = type(known).model_validate({**known.model_dump(), **settings})
+    return made.model_copy(update={"sources": {**made.sources, name: source}})
+
+
+class CountedClient(httpx.AsyncClient):
+    """Remembers those that are open."""
+
+    open: ClassVar[set[httpx.AsyncClient]] = set()
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.open.add(self)
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        self.open.discard(self)
+
+
+async def test_a_reload_that_fails_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither clients of registries, nor what scrapes are told: a target after them has a file that is of no use."""
+    monkeypatch.setattr(httpx, "AsyncClient", CountedClient)
+    (tmp_path / "ca.pem").write_text("no certificate")
+    registry = {"decode": "avro", "registry": {"url": "http://127.0.0.1:1"}}
+    async with Emulator() as here:
+        stage = Stage(tmp_path, config(main=here))
+        async with stage.running():
+            quota = stage.live._shared.metrics.watch._quotas["main"]
+            new = with_source(config(main=here), "more", **registry)
+            target = new.targets["main"]
+            wrong = {"main": target.model_copy(update={"concurrency": 2}),
+                     "other": target.model_copy(update={"ca_file": tmp_path / "ca.pem"})}  # fmt: skip
+            new = new.model_copy(update={"targets": wrong})
+            with pytest.raises(ConfigError, match=r"targets\.other\.ca_file.*holds no certificates"):
+                stage.live.prepare(new, plan_for(stage.config, new))
+            assert stage.live._shared.metrics.watch._quotas["main"] is quota
+            await stage.arrives(here)
+    assert not CountedClient.open
+
+
+async def test_a_source_whose_schema_changed_decodes_by_the_new_one(tmp_path: Path) -> None:
+    """It goes on reading; the old codec is closed."""
+    schema = tmp_path / "order.json"
+    schema.write_text('{"type": "object"}')
+    async with Emulator() as here:
+        first = with_source(config(main=here), "orders", schema_file=schema)
+        first.look_into_files()
+        stage = Stage(tmp_path, first)
+        async with stage.running():
+            running = stage.live.sources._running["orders"]
+            body = Message("orders", "1", "t", None, (), b"{}", None, {})
+            assert not running.supervisor.current.translation.decoder.decode([body]).failed
+            schema.write_text('{"type": "array"}')
+            second = with_source(first, "orders", schema_file=schema)
+            second.look_into_files()
+            plan = plan_for(first, second)
+            assert (plan.reread, plan.restart) == (("orders",), ())
+            await stage.live.change(stage.live.prepare(second, plan))
+            assert stage.live.sources._running["orders"] is running
+            assert running.supervisor.current.translation.decoder.decode([body]).failed
+            assert not running.task.done()
+
+
+async def test_a_rotated_token_is_taken_up_when_somebody_asks(tmp_path: Path) -> None:
+    """Without waiting until the API refuses the old one."""
+    async with Emulator() as here:
+        token = tmp_path / "token"
+        token.write_text("an-old-one")
+        made = config(main=here)
+        settings = type(made.targets["main"]).model_validate(
+            {"account_id": here.account_id, "base_url": here.base_url, "api_token_file": token}
+        )
+        stage = Stage(tmp_path, made.model_copy(update={"targets": {"main": settings}}))
+        token.write_text(here.token)
+        stage.live.reread_tokens()
+        async with stage.running():
+            await stage.arrives(here)
+            assert "" not in {record.token for record in here.journal.records}
 
 
 class SlowClient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,10 @@ import yaml
 from structlog.testing import capture_logs
 
 from bridge.config import FURTHER_FILES, load_config
+from bridge.control.loudness import Loudness
 from bridge.document import Files
 from bridge.errors import ConfigError, Problem
+from bridge.logs import Level
 from bridge.metrics import Metrics
 from bridge.reload import reloader as module
 from bridge.reload.generation import Generation
@@ -27,9 +30,16 @@ if TYPE_CHECKING:
     from bridge.config import Config
     from bridge.reload.plan import Plan
 
-SECONDS = 10.0
+SECONDS = 60.0  # far more than anything here takes
 QUICK = {"reload.interval_seconds": 0.05}
 NEVER = {"reload.watch": False}
+
+
+def put(file: Path, text: str) -> None:
+    """Whole at once: who looks just then finds no empty file, which would be one reload more."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.replace(file)
 
 
 class Noted:
@@ -37,12 +47,16 @@ class Noted:
 
     def __init__(self) -> None:
         self.plans: list[Plan] = []
-        self.wrong: ConfigError | None = None
+        self.wrong: Exception | None = None
+        self.rereads = 0
 
     def prepare(self, config: Config, plan: Plan) -> Prepared:
         if self.wrong:
             raise self.wrong
-        return Prepared(config, plan, {}, {})
+        return Prepared(config, plan)
+
+    def reread_tokens(self) -> None:
+        self.rereads += 1
 
     async def change(self, prepared: Prepared) -> None:
         self.plans.append(prepared.plan)
@@ -59,9 +73,7 @@ class Place:
         self.reloader: Reloader
 
     def write(self, changes: dict[str, Any]) -> None:
-        new = self.file.with_suffix(".new")
-        new.write_text(yaml.safe_dump(changed(changes)))
-        new.replace(self.file)
+        put(self.file, yaml.safe_dump(changed(changes)))
 
     @asynccontextmanager
     async def running(self, changes: dict[str, Any]) -> AsyncIterator[None]:
@@ -69,7 +81,9 @@ class Place:
         files = Files(self.file, FURTHER_FILES)
         watched = Watched(files, files.look())
         first = Generation(1, load_config(self.file))
-        self.reloader = Reloader(watched, first, self.live, self.metrics, lambda: 5_000)  # type: ignore[arg-type]  # what it asks of it
+        self.loudness = Loudness(first.config.log.level, lambda: 5_000, asyncio.get_running_loop().call_later)
+        live: Any = self.live  # has what is asked of it
+        self.reloader = Reloader(watched, first, live, self.metrics, lambda: 5_000, self.loudness)
         task = asyncio.create_task(self.reloader.run())
         yield
         assert not task.done()
@@ -109,6 +123,16 @@ async def test_a_change_of_the_file_is_taken_over(place: Place) -> None:
     assert line["changes"] == {"rules_changed": ["created"]}
 
 
+async def test_a_level_that_an_operator_has_said_outlives_a_reload(place: Place) -> None:
+    """What it goes back to is the new one."""
+    async with place.running(QUICK):
+        place.loudness.say(Level.DEBUG, "ann")
+        place.write({**QUICK, "log.level": "error"})
+        await place.read("loaded")
+        assert place.loudness.told == (Level.DEBUG, Level.ERROR, "ann", None)
+        assert logging.getLogger().level == logging.DEBUG
+
+
 async def test_a_mistake_changes_nothing_and_is_told_once(place: Place) -> None:
     """Every problem is in the log, with file and line; the bridge goes on as it was until the next change."""
     async with place.running(QUICK):
@@ -125,6 +149,65 @@ async def test_a_mistake_changes_nothing_and_is_told_once(place: Place) -> None:
     (line,) = [line for line in place.lines if line["event"] == "config_reload_failed"]
     assert len(line["problems"]) == 2
     assert all(problem.startswith(f"{place.file}:") for problem in line["problems"])
+
+
+SCHEMA = {"sources.orders.schema_file": "order.json"}
+
+
+async def test_a_schema_file_that_changed_is_read_again(place: Place, tmp_path: Path) -> None:
+    """Its source goes on; a file that is none is told, and what was there before stays until it is mended."""
+    schema = tmp_path / "order.json"
+    put(schema, '{"type": "object"}')
+    async with place.running(QUICK | SCHEMA):
+        put(schema, '{"type": "object", "required": ["id"]}')
+        await place.read("loaded")
+        put(schema, "{")
+        await place.read("failed")
+        put(schema, '{"type": "array"}')
+        await place.read("loaded", 2)
+        assert [plan.changes for plan in place.live.plans] == [{"sources_files_reread": ["orders"]}] * 2
+        for _ in range(5):
+            await asyncio.to_thread(lambda: None)
+        assert (place.value("reloads_total", outcome="failed"), place.value("generation")) == (1, 3)
+        assert not place.value("reloads_total", outcome="unchanged")
+
+
+async def test_a_file_that_a_wrong_configuration_waits_for(place: Place, tmp_path: Path) -> None:
+    """Once it is there, the configuration is taken over, and nobody has to ask."""
+    async with place.running(QUICK):
+        place.write(QUICK | SCHEMA)
+        await place.read("failed")
+        put(tmp_path / "order.json", '{"type": "object"}')
+        await place.read("loaded")
+        assert [plan.restart for plan in place.live.plans] == [("orders",)]
+        place.write(QUICK)
+        await place.read("loaded", 2)
+        put(tmp_path / "order.json", "{")  # which nobody names any more
+        for _ in range(5):
+            await asyncio.to_thread(lambda: None)
+        assert (place.value("reloads_total", outcome="failed"), place.value("generation")) == (1, 3)
+        assert not place.value("reloads_total", outcome="unchanged")
+
+
+async def test_a_signal_reads_all_files_again(place: Place, tmp_path: Path) -> None:
+    """Also where nobody looks at them: schemas, and tokens."""
+    schema = tmp_path / "order.json"
+    put(schema, '{"type": "object"}')
+    async with place.running(NEVER | SCHEMA):
+        put(schema, '{"type": "array"}')
+        place.reloader.ask()
+        await place.read("loaded")
+        assert ([plan.reread for plan in place.live.plans], place.live.rereads) == ([("orders",)], 1)
+
+
+async def test_a_defect_on_the_way_ends_nothing(place: Place) -> None:
+    """Whatever goes wrong where the new parts are made, the bridge goes on as it was, and says so."""
+    async with place.running(NEVER):
+        place.live.wrong = RuntimeError("no such thing")
+        place.write({**NEVER, "vars": {"region": "eu"}})
+        place.reloader.ask()
+        await place.read("failed")
+        assert "a defect of the bridge: RuntimeError" in str(place.reloader.problems[0])
 
 
 async def test_a_signal_loads_at_once(place: Place) -> None:
@@ -199,10 +282,10 @@ async def test_a_file_that_could_not_be_read_is_looked_at(place: Place) -> None:
     """An included file that a broken main file names is loaded when it is mended, though no other file changes."""
     part = place.file.with_name("part.yaml")
     async with place.running(QUICK):
-        part.write_text("rules: [")
+        put(part, "rules: [")
         place.write({**QUICK, "include": "part.yaml"})
         await place.read("failed")
-        part.write_text("rules: [{name: more, create: {workflow: w}}]")
+        put(part, "rules: [{name: more, create: {workflow: w}}]")
         await place.read("loaded")
         assert [plan.rules_added for plan in place.live.plans] == [("more",)]
 
@@ -210,14 +293,14 @@ async def test_a_file_that_could_not_be_read_is_looked_at(place: Place) -> None:
 async def test_the_shadow_is_watched_and_checked_like_the_rules(place: Place) -> None:
     """With what it includes: one that is wrong makes the reload fail, and one that changed a new configuration."""
     with_shadow = {**QUICK, "shadow": "shadow.yaml"}
-    place.file.with_name("shadow.yaml").write_text("include: more.yaml")
+    put(place.file.with_name("shadow.yaml"), "include: more.yaml")
     more = place.file.with_name("more.yaml")
-    more.write_text("rules: [{name: other, create: {workflow: other}}]")
+    put(more, "rules: [{name: other, create: {workflow: other}}]")
     async with place.running(with_shadow):
         first = place.reloader.config.digest()
-        more.write_text("rules: [{name: other, when: body.a ==, create: {workflow: other}}]")
+        put(more, "rules: [{name: other, when: body.a ==, create: {workflow: other}}]")
         await place.read("failed")
-        more.write_text("rules: [{name: other, create: {workflow: another}}]")
+        put(more, "rules: [{name: other, create: {workflow: another}}]")
         await place.read("loaded")
         assert [plan.others for plan in place.live.plans] == [("shadow",)]
         assert place.reloader.config.digest() != first

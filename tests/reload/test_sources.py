@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from structlog.testing import capture_logs
 
+from bridge import supervisor
 from bridge.caution.caution import Caution
 from bridge.decoding import DecodingSettings, decoder
 from bridge.intake import Current, Translation
@@ -20,9 +21,11 @@ from bridge.supervisor import Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
+
     from bridge.outbox.base import Intake
 
-SECONDS = 5.0
+SECONDS = 60.0  # far more than anything here takes
 
 
 class Receipt:
@@ -156,3 +159,45 @@ async def test_nothing_starts_after_the_end() -> None:
         stage.sources.stop_all()
         stage.start(tasks)
         assert len(stage.sources.tasks) == 0
+
+
+async def test_a_paused_source_lets_go_of_its_broker_until_it_goes_on() -> None:
+    """What was read is acknowledged, the rest stays there; the other one reads on; what starts later is paused, too."""
+    stage = Stage()
+    async with asyncio.TaskGroup() as tasks:
+        stage.sources.halt(lambda name: name == "b")
+        stage.start(tasks)
+        stage.brokers["a"].publish(b"1")
+        stage.brokers["b"].publish(b"2")
+        await until(lambda: stage.brokers["a"].committed == 1)
+        assert (stage.value("paused", "a"), stage.value("paused", "b"), stage.value("connected", "b")) == (0, 1, 0)
+        stage.sources.halt(lambda name: name == "a")
+        await until(lambda: stage.outbox.workflows("b") == ["old"] and stage.value("connected", "a") == 0)
+        stage.brokers["a"].publish(b"3")
+        assert (stage.value("paused", "a"), stage.outbox.workflows("a")) == (1, ["old"])
+        stage.sources.halt(lambda _: False)
+        await until(lambda: stage.brokers["a"].committed == 2)
+        stage.sources.halt(lambda _: True)
+        await until(lambda: stage.value("connected", "a") == 0)
+        stage.sources.stop_all()  # ends what is paused, too
+    assert stage.outbox.workflows("a") == ["old", "old"]
+
+
+async def test_a_source_goes_on_though_what_it_read_before_its_pause_is_not_delivered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It waits for that a little; then the broker gives it again, together with what is new."""
+    monkeypatch.setattr(supervisor, "LAST_ACKS_SECONDS", 0.01)
+    stage = Stage()
+    async with asyncio.TaskGroup() as tasks:
+        stage.start(tasks)
+        stage.outbox.given.clear()
+        stage.brokers["a"].publish(b"1")
+        await until(lambda: len(stage.outbox.intakes) == 1)
+        stage.sources.halt(lambda name: name == "a")
+        stage.sources.halt(lambda _: False)
+        stage.brokers["a"].publish(b"2")
+        await until(lambda: len(stage.outbox.workflows("a")) == 3)
+        stage.outbox.given.set()
+        await until(lambda: stage.brokers["a"].committed == 2)
+        stage.sources.stop_all()

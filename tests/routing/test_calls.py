@@ -29,6 +29,15 @@ def test_a_create() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "params", [{"most": float("inf")}, {"id": "${body.id}", "most": [float("nan")]}, {"n": 1 << 64}]
+)
+def test_a_constant_that_json_has_no_form_for(params: Value) -> None:
+    """It is refused with the rules: JSON would have null in its place, or nothing at all."""
+    with pytest.raises(ConfigError, match=r"create\.params: .*no form in JSON"):
+        router({"create": {**CREATE, "params": params}})
+
+
 def test_a_create_with_everything() -> None:
     """Retention, location and string encoding are in the body; lane, priority and time beside it."""
     rule = {

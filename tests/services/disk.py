@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -13,6 +14,7 @@ from typing import Self
 from tests.services.presence import missing
 
 BLOCK = bytes(4096)
+UNMOUNT_SECONDS = 20
 MEMORY = Path("/dev/shm")  # noqa: S108  the image is as quick as the machine's memory, and gone with the machine
 
 
@@ -63,7 +65,11 @@ class SmallDisk:
 
     def repair(self) -> None:
         """What an operator does then: check it and mount it again. Nobody may have a file of it open."""
-        subprocess.run(["umount", self.folder], check=True)
+        deadline = time.monotonic() + UNMOUNT_SECONDS
+        while not _run("umount", self.folder):  # a process that was killed a moment ago may still hold a file
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.folder} is in use")
+            time.sleep(0.1)
         subprocess.run(["e2fsck", "-p", str(self._image)], check=False, stdout=subprocess.DEVNULL)
         if not self._mount():
             raise RuntimeError(f"{self._image} cannot be mounted again")

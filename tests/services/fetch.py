@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
+from tests.services import axe, tools, workerd
+from tests.services.containers import make_stand_in
 from tests.services.kafka import kafka_jars
-from tests.services.workerd import install
 
 if __name__ == "__main__":
     kafka_jars()
-    install()
+    workerd.install()
+    axe.install()
+    tools.install()
+    if os.geteuid() == 0:  # nobody else can build images here
+        make_stand_in()

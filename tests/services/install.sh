@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the real servers that the tests start: RabbitMQ from the distribution's packages, Apache Kafka's jars by
-# Maven, the Workflows engine by npm; faketime, which lets a clock jump; and Prometheus. Does nothing where they are
-# already there.
+# Maven, the Workflows engine by npm; faketime, which lets a clock jump; Prometheus; Chromium, and axe-core by npm, for
+# the web page; and what builds and runs the image and looks at the chart. Does nothing where they are already there.
 # Usage: install.sh PYTHON
 set -eu
 
@@ -13,6 +13,12 @@ need mvn maven
 need npm npm
 need faketime faketime
 need promtool prometheus
+need chromium chromium
+need buildah buildah
+need podman podman
+need runc runc
+need mmdebstrap mmdebstrap
+[ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages="$packages debian-archive-keyring"
 
 if [ -n "$packages" ]; then
     if ! command -v apt-get >/dev/null 2>&1; then

@@ -47,18 +47,31 @@ class JumpingClock:
         part.rename(self._file)  # never a half of it
 
 
+class Descriptors:
+    """Those of a process, of which it is to have no more than now."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.opened = len(descriptors(pid))
+
+    def tighten(self) -> None:
+        """Nor is it to have again what it has closed since."""
+        _, hard = resource.prlimit(self._pid, resource.RLIMIT_NOFILE)
+        # Not by their count: a limit is on the number of the next one, and the lowest free number is taken.
+        resource.prlimit(self._pid, resource.RLIMIT_NOFILE, (_first_free(descriptors(self._pid)), hard))
+
+
 @contextmanager
-def no_more_descriptors(pid: int) -> Iterator[int]:
-    """A process can open nothing more; gives how many it has open."""
-    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    opened = descriptors(pid)
-    # Not by their count: a limit is on the number of the next one, and the lowest free number is taken.
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (_first_free(opened), hard))
+def no_more_descriptors(pid: int) -> Iterator[Descriptors]:
+    """A process can open nothing more, unless it closes something before."""
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    held = Descriptors(pid)
+    held.tighten()
     try:
-        yield len(opened)
+        yield held
     finally:
         if Path(f"/proc/{pid}").exists():
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
 
 
 @contextmanager

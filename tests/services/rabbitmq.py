@@ -143,6 +143,11 @@ class RabbitServer:
         async with await aio_pika.connect(self.url) as connection:
             yield await connection.channel()
 
+    def evaluate(self, expression: str) -> None:
+        """Have the node do this, in Erlang."""
+        command = [str(BIN / "rabbitmqctl"), "--node", self.node, "eval", f"{expression}."]
+        subprocess.run(command, env=self._environment(), cwd=self.folder, check=True, capture_output=True, timeout=60)
+
     def _config(self) -> Iterable[str]:
         yield f"listeners.tcp.1 = 127.0.0.1:{self.port}"
         if self.ack_timeout_seconds is not None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from tests.services.presence import missing
+from tests.services.npm import fetch, made_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -75,37 +75,14 @@ ENGINE = """const engine%(index)d :Workerd.Worker = (
 
 
 def install() -> Path:
-    """Fetch the binary and the three modules once; a half-done folder is never seen. npm checks the packages."""
-    if CACHE.exists():
-        return CACHE
-    if shutil.which("npm") is None:
-        missing("npm (for workerd)")
-    CACHE.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE.parent) as name:
-        work = Path(name)
-        ready = work / "ready"
-        ready.mkdir()
-        _fetch(WORKERD, work / "workerd", {"workerd": "bin/workerd"}, ready)
-        _fetch(MINIFLARE, work / "miniflare", MODULES, ready)
-        (ready / "workerd").chmod(0o755)
-        try:
-            ready.rename(CACHE)
-        except OSError:
-            if not CACHE.exists():  # else another process was faster
-                raise
-    return CACHE
+    """Fetch the binary and the three modules once; npm checks the packages."""
+    return made_once(CACHE, _make)
 
 
-def _fetch(package: str, folder: Path, wanted: Mapping[str, str], target: Path) -> None:
-    folder.mkdir()
-    command = ["npm", "pack", "--silent", package]
-    try:
-        done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=300)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        missing(f"{package} from npm ({error})")
-    shutil.unpack_archive(folder / done.stdout.split()[-1], folder, filter="data")
-    for name, path in wanted.items():
-        shutil.move(folder / "package" / path, target / name)
+def _make(work: Path, ready: Path) -> None:
+    fetch(WORKERD, work / "workerd", {"workerd": "bin/workerd"}, ready)
+    fetch(MINIFLARE, work / "miniflare", MODULES, ready)
+    (ready / "workerd").chmod(0o755)
 
 
 class Workerd:
@@ -158,6 +135,12 @@ class Workerd:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
             self._process.wait(10)
+
+    def lose(self, workflow: str) -> None:
+        """Let the engine, which must not run, forget all instances of a workflow, as after their retention."""
+        for file in (self._folder / "data" / f"workflows-{workflow}").glob("*.sqlite*"):
+            if not file.name.startswith("metadata."):
+                file.unlink()
 
     def close(self) -> None:
         """End the process and delete its data."""

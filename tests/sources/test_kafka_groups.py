@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bridge.call import Call, Operation, Policy
+from bridge.errors import SourceLost
 from bridge.outbox.base import Intake, Queue, Settlement, Verdict
 from bridge.outbox.memory import MemoryOutbox
 from bridge.outbox.settings import MemorySettings
@@ -50,6 +51,26 @@ async def test_partitions_added_while_running_are_read_from_their_beginning(kafk
     messages = [*batch.messages, *(await collect(source, rest) if rest else [])]
     assert bodies(messages) == values(5)
     assert {message.attributes["partition"] for message in messages} == {2}
+    await source.close()
+
+
+async def test_a_static_member_that_comes_back_reads_new_partitions(kafka: KafkaServer) -> None:
+    """Those that were added while it was away, and those that are added later, though its return is no rebalance."""
+    topic, positions = await kafka.topic(), OutboxPositions()
+    settings = kafka_settings(kafka, topic, group_instance_id="bridge-0", metadata_refresh_seconds=0.5)
+    source = KafkaSource("orders", settings, positions)
+    await source.open()
+    await kafka.produce(topic, values(3))
+    await run_through(source, positions, 3)
+    await source.close()
+    await kafka.add_partitions(topic, 2)
+    await kafka.produce(topic, values(3, prefix="away"), partition=1)
+    await source.open()
+    messages = await run_through(source, positions, 3)
+    await kafka.add_partitions(topic, 3)
+    await kafka.produce(topic, values(3, prefix="later"), partition=2)
+    messages += await run_through(source, positions, 3)
+    assert bodies(messages) == [*values(3, prefix="away"), *values(3, prefix="later")]
     await source.close()
 
 
@@ -198,6 +219,32 @@ async def test_fixed_partitions(kafka: KafkaServer) -> None:
     assert await committed(kafka, topic, 1) == 1
     assert await committed(kafka, topic, 2) is None
     assert positions.resets == []
+
+
+async def test_fixed_partitions_that_a_broker_does_not_know_are_lost(kafka: KafkaServer) -> None:
+    """As one that has just started may answer: the outbox lets go of them before they are read anew.
+
+    Else the memory outbox would send what it holds of them, and what comes again.
+    """
+    topic, positions = await kafka.topic(2), OutboxPositions()
+    await kafka.produce(topic, [b"p1"], partition=1)
+    settings = kafka_settings(kafka, topic, assign={"index": 1, "of": 2})
+    source = KafkaSource("orders", settings, positions)
+    await source.open()
+    assert bodies((await receive(source)).messages) == [b"p1"]
+    assert source._link is not None
+    cluster = source._link.consumer._client.cluster
+    for known in (dict[str, Any](), cluster._partitions):
+        cluster._partitions = known
+        for listener in list(cluster._listeners):
+            listener(cluster)
+    with pytest.raises(SourceLost, match=f"{topic}/1"):
+        await receive(source)
+    await source.close()
+    assert positions.withdrawn == [{f"{topic}/1"}]
+    await source.open()
+    assert bodies((await receive(source)).messages) == [b"p1"]
+    await source.close()
 
 
 async def test_topics_by_pattern(kafka: KafkaServer) -> None:

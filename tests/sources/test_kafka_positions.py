@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from bridge.errors import SourceLost
+from bridge.message import Position
 from bridge.sources import kafka_placement
 from bridge.sources.kafka import KafkaSource
 from bridge.sources.kafka_placement import Placement
@@ -24,7 +25,9 @@ from tests.sources.subjects import (
 )
 
 if TYPE_CHECKING:
-    from bridge.message import Message, Position
+    from aiokafka import TopicPartition
+
+    from bridge.message import Message
     from tests.services.kafka import KafkaServer
 
 from tests.sources.kafka_steps import committed, is_committed, move_group, run_through, values
@@ -161,6 +164,23 @@ async def test_expired_offsets_go_on_after_what_is_stored(kafka: KafkaServer) ->
     await source.close()
 
 
+async def test_expired_offsets_of_many_partitions_are_found_in_time(kafka: KafkaServer) -> None:
+    """Asked one after the other, they took longer than the source may be without an answer, however often it tried."""
+    partitions = 2 * kafka_placement.ASKED_AT_ONCE + 1
+    topic, positions = await kafka.topic(partitions), OutboxPositions()
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap) as producer:
+        for partition in range(partitions):
+            sent = await producer.send_and_wait(topic, b"stored", partition=partition)
+            positions.last[f"{topic}/{partition}"] = Position(sent.offset, sent.timestamp)
+    await kafka.produce(topic, [b"new"], partition=partitions - 1)
+    source = KafkaSource("orders", kafka_settings(kafka, topic), positions)
+    await source.open()
+    assert bodies(await run_through(source, positions, 1)) == [b"new"]
+    assert len(source.assigned) == partitions
+    assert positions.resets == []
+    await source.close()
+
+
 async def test_a_slow_broker_is_not_a_topic_made_anew(kafka: KafkaServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The record that would tell does not come in time: SourceLost, and what is stored stays stored."""
     topic, positions = await kafka.topic(), OutboxPositions()
@@ -176,7 +196,7 @@ async def test_a_slow_broker_is_not_a_topic_made_anew(kafka: KafkaServer, monkey
     source = KafkaSource("orders", forgotten, positions)
     bounds = Placement.bounds
 
-    async def freeze_after(*arguments: Any) -> tuple[int, int]:
+    async def freeze_after(*arguments: Any) -> dict[TopicPartition, tuple[int, int]]:
         found = await bounds(*arguments)
         kafka.freeze()
         return found

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bridge import supervisor as module
 from bridge.caution.caution import Caution
+from bridge.errors import SourceLost
 from bridge.intake import Current
 from bridge.sources.kafka import KafkaSource
 from bridge.sources.kafka_settings import KafkaSettings
@@ -150,6 +151,63 @@ async def test_a_source_that_gives_nothing_is_made_anew_and_counted() -> None:
     async with reading.running():
         await wait_for(reading, {order(1)})
         assert reading.rebuilds == 1
+
+
+class Confused(MemorySource):
+    """Takes being cancelled while it asks its broker for the loss of that broker, as a client may."""
+
+    def __init__(self, name: str, broker: MemoryBroker) -> None:
+        super().__init__(name, broker)
+        self.asking = asyncio.Event()
+
+    async def standing(self) -> Mapping[str, Standing]:
+        self.asking.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return {}
+        raise AssertionError
+
+
+async def test_a_source_that_is_lost_while_it_is_looked_at_is_opened_again() -> None:
+    """Though the look cannot be cancelled: nothing waits for it for ever."""
+    broker = MemoryBroker()
+    source = Confused("orders", broker)
+    reading = Reading(source)
+    async with reading.running():
+        for number in range(3):
+            await asyncio.wait_for(source.asking.wait(), SECONDS)
+            broker.kill()
+            broker.start()
+            source._acks = None  # its connection is gone
+            broker.publish(order(number))
+            source.asking.clear()
+        await wait_for(reading, {order(0), order(1), order(2)})
+
+
+class Stubborn(MemorySource):
+    """Takes being cancelled for the loss of its broker."""
+
+    def __init__(self, name: str, broker: MemoryBroker) -> None:
+        super().__init__(name, broker)
+        self.waiting = asyncio.Event()
+
+    async def receive(self):  # type: ignore[no-untyped-def]  # noqa: ANN201  as the one above
+        self.waiting.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise SourceLost("gone") from None
+
+
+async def test_a_supervisor_that_is_cancelled_ends() -> None:
+    """Though its source says that it was lost, and would be opened again: another half of the process has failed."""
+    source = Stubborn("orders", MemoryBroker())
+    running = asyncio.create_task(Reading(source).supervisor.run())
+    await asyncio.wait_for(source.waiting.wait(), SECONDS)
+    running.cancel()
+    await asyncio.wait([running], timeout=SECONDS)
+    assert running.cancelled()
 
 
 @pytest.mark.kafka

@@ -94,11 +94,17 @@ class SlowChannel:
         self.unacknowledged = set(range(1, count + 1))
         self.frames = 0
         self.refused: list[tuple[int, bool]] = []
+        self.rejected: list[int] = []
         self._queue: asyncio.Queue[tuple[int, bool]] = asyncio.Queue(10)
 
     async def basic_ack(self, tag: int, *, multiple: bool = False, wait: bool = True) -> None:
         assert not wait
         await self._queue.put((tag, multiple))
+
+    async def basic_reject(self, tag: int, *, requeue: bool = True, wait: bool = True) -> None:
+        assert not requeue
+        self.rejected.append(tag)
+        await self.basic_ack(tag, wait=wait)
 
     async def read(self) -> None:
         while True:
@@ -158,3 +164,17 @@ async def test_a_client_that_takes_no_frames_is_lost() -> None:
     async with asyncio.timeout(LIMIT_SECONDS):
         await asyncio.gather(second.ack(), first.ack())
     assert lost == ["acknowledgements cannot be sent"]
+
+
+@pytest.mark.parametrize("arrange", [in_order, neighbours_swapped, all_backwards, eight_at_once])
+async def test_what_is_rejected_is_not_acknowledged(arrange: Callable[..., Waves]) -> None:
+    """Among the others, in whatever order: the broker hears of each delivery once, of a rejected one that it is."""
+    channel, lost = SlowChannel(COUNT), list[str]()
+    acks = acks_of(channel, lost)
+    reading = asyncio.create_task(channel.read())
+    batches = [RabbitBatch([], acks.give(tag, tag, rejected=tag % 7 == 0), acks) for tag in range(1, COUNT + 1)]
+    await acknowledge(arrange(batches))
+    await channel.drained()
+    reading.cancel()
+    assert (channel.refused, channel.unacknowledged, lost) == ([], set(), [])
+    assert sorted(channel.rejected) == list(range(7, COUNT + 1, 7))

@@ -43,19 +43,25 @@ def frames(tag: int, body: bytes, piece: int, **values: object) -> bytes:
     contents=st.lists(st.binary(max_size=300) | st.sampled_from(range(len(OTHERS))), max_size=8),
     piece=st.integers(min_value=1, max_value=100),
     cuts=st.lists(st.integers(min_value=1, max_value=50), min_size=1),
+    most=st.integers(min_value=0, max_value=300),
 )
-async def test_however_the_bytes_arrive(contents: list[bytes | int], piece: int, cuts: list[int]) -> None:
-    """Deliveries come out whole and in order, everything else goes on unchanged, wherever the stream is cut."""
-    stream, expected, others = b"", [], b""
+async def test_however_the_bytes_arrive(contents: list[bytes | int], piece: int, cuts: list[int], most: int) -> None:
+    """Deliveries come out in order, everything else goes on unchanged, wherever the stream is cut.
+
+    They are whole, but for those that are too large: of them one byte more than may be is kept, and their size.
+    """
+    stream, expected, others, large = b"", [], b"", dict[int, int]()
     for tag, content in enumerate(contents):
         if isinstance(content, int):
             stream += OTHERS[content]
             others += OTHERS[content]
         else:
             stream += frames(tag, content, piece, message_id=f"m-{tag}")
-            expected.append((tag, bool(tag % 2), b"ctag", b"shop", b"a.b", content))
+            expected.append((tag, bool(tag % 2), b"ctag", b"shop", b"a.b", content[: most + 1]))
+            if len(content) > most:
+                large[tag] = len(content)
     arrivals = []
-    reader = DeliveryReader(lambda: arrivals.append(1))
+    reader = DeliveryReader(lambda: arrivals.append(1), most)
     reader.channel = CHANNEL
     reader._heartbeat_at = float("inf")  # no heartbeats of our own among the others
     at, turn = 0, 0
@@ -64,13 +70,14 @@ async def test_however_the_bytes_arrive(contents: list[bytes | int], piece: int,
         reader.feed_data(stream[at : at + size])
         at, turn = at + size, turn + 1
     assert [(*one[:5], one.body) for one in reader.arrived] == expected
+    assert reader.oversized == large
     assert bytes(reader._buffer) == others  # type: ignore[attr-defined]
     assert bool(arrivals) == bool(expected)
 
 
 async def test_arrivals_count_as_signs_of_life() -> None:
     """The client, which no longer sees deliveries, is fed a heartbeat with them, at most one per second."""
-    reader = DeliveryReader(lambda: None)
+    reader = DeliveryReader(lambda: None, 1000)
     reader.channel = CHANNEL
     for tag in range(5):
         reader.feed_data(frames(tag, b"x", 10))
@@ -100,7 +107,7 @@ PROPERTIES = st.fixed_dictionaries(
 async def test_properties_are_read_as_they_were_written(values: dict[str, object]) -> None:
     """Any set of properties comes out of the header as the reference encoder put it in."""
     written = {name: value for name, value in values.items() if value != ""}
-    reader = DeliveryReader(lambda: None)
+    reader = DeliveryReader(lambda: None, 1000)
     reader.channel = CHANNEL
     reader.feed_data(frames(1, b"x", 10, **written))
     (delivery,) = reader.arrived

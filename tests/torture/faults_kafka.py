@@ -19,9 +19,10 @@ class KafkaKilled(Striking):
     async def strike_one(self, ground: Ground) -> str | None:
         watch = Watch(ground, self.seconds)
         before = await ground.kafka.leaders(ground.topic)
-        number = ground.rng.choice(sorted(set(before.values())))
-        node, proxy = ground.kafka.nodes[number - 1], ground.kafka.proxies[number - 1]
-        connections = proxy.connections
+        leading, proxies = sorted(set(before.values())), ground.kafka.proxies
+        # A bridge that has just been started is not connected yet, and would notice nothing.
+        number = ground.rng.choice(await watch.until(lambda: [n for n in leading if proxies[n - 1].connections]))
+        node, connections = ground.kafka.nodes[number - 1], proxies[number - 1].connections
         node.kill()
         try:
             await ground.kafka.wait_until_led(ground.topic)

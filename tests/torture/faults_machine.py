@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
 import time
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING
 
 from tests.services.machine import no_more_descriptors, no_more_memory, standing_still
-from tests.torture.ground import Striking, Watch, sum_of
+from tests.torture.ground import DELIVERED, Striking, Watch, sum_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
+    from tests.services.machine import Descriptors
     from tests.torture.ground import Ground
 
 HOUR_SECONDS = 3600
 LATENESS = "workflow_bridge_end_to_end_duration_seconds_sum"  # from the messages' times to their deliveries
 LARGE_BYTES = 900_000  # of a message, below the API's limit: more than a process that has no memory can take in
 LARGE_MESSAGES = 20
+CUT_LOOKS = 40  # from one cut of all connections to the next
 
 
 class FullDisk(Striking):
@@ -81,7 +85,11 @@ class BrokenDisk(Striking):
             said = await watch.logged("outbox_cannot_write")
             alive = ground.bridge.answers("/livez")
         finally:
-            code = await asyncio.to_thread(ground.bridge.stop)
+            try:
+                code: int | None = await asyncio.to_thread(ground.bridge.stop)
+            except subprocess.TimeoutExpired:
+                code = None
+                await asyncio.to_thread(ground.bridge.kill)
             await asyncio.to_thread(disk.repair)
             ground.stopwatch.start()
             await asyncio.to_thread(ground.bridge.start)
@@ -150,12 +158,25 @@ class NoDescriptors(Striking):
     async def strike_one(self, ground: Ground) -> str:
         watch = Watch(ground, self.seconds)
         assert ground.bridge.process is not None
-        with no_more_descriptors(ground.bridge.process.pid) as opened:
+        with no_more_descriptors(ground.bridge.process.pid) as held:
+            said = await watch.logged(
+                "source_lost", "config_reload_failed", words="open files", meanwhile=_cut(held, ground)
+            )
+        took = await watch.delivered()
+        return f"{held.opened} open and no more: {said['event']}; delivering {took:.1f} s after"
+
+
+def _cut(held: Descriptors, ground: Ground) -> Callable[[], None]:
+    """Its connections, and again after a while; what it closes then it does not get back, unless it was faster."""
+    looks = count()
+
+    def look() -> None:
+        if next(looks) % CUT_LOOKS == 0:
             ground.rabbit_proxy.cut()
             ground.kafka.cut()
-            said = await watch.logged("source_lost", "config_reload_failed", words="open files")
-        took = await watch.delivered()
-        return f"{opened} open and no more: {said['event']}; delivering {took:.1f} s after"
+        held.tighten()
+
+    return look
 
 
 class NoMemory(Striking):
@@ -168,10 +189,13 @@ class NoMemory(Striking):
         process = ground.bridge.process
         assert process is not None
         ballast = b'{"type":"ballast","x":"' + b"x" * LARGE_BYTES + b'"}'
+        delivered = sum_of(ground.bridge, DELIVERED)
         try:
             with no_more_memory(process.pid, spare_bytes=0) as limit:
                 await ground.kafka.produce(ground.growing_topic, [ballast] * LARGE_MESSAGES)
                 await watch.until(lambda: process.poll() is not None or watch.find_words("MemoryError"))
+            # It may have said so on its way to its end.
+            await watch.until(lambda: process.poll() is not None or _delivers(ground, delivered))
         finally:
             died = process.poll()
             ground.stopwatch.start()
@@ -181,6 +205,12 @@ class NoMemory(Striking):
                 await asyncio.to_thread(ground.bridge.start)
         await watch.delivered()
         return f"no more than {limit / 1e6:.0f} MB: {'went on' if died is None else f'died ({died})'}"
+
+
+def _delivers(ground: Ground, before: float) -> bool:
+    with suppress(OSError):
+        return sum_of(ground.bridge, DELIVERED) > before
+    return False
 
 
 FAULTS: list[Striking] = [

@@ -110,9 +110,19 @@ class Watch:
         self._read = self._log.stat().st_size
         self._lines: list[dict[str, Any]] = []
 
-    async def logged(self, *events: str, words: str = "") -> dict[str, Any]:
-        """The first line with one of these events and the words in it; the others stay for the next question."""
-        return await self.until(lambda: self._find(events, words))
+    async def logged(
+        self, *events: str, words: str = "", meanwhile: Callable[[], None] = lambda: None
+    ) -> dict[str, Any]:
+        """The first line with one of these events and the words in it; the others stay for the next question.
+
+        meanwhile: done at each look.
+        """
+
+        def look() -> dict[str, Any] | None:
+            meanwhile()
+            return self._find(events, words)
+
+        return await self.until(look)
 
     def find_words(self, words: str) -> bool:
         """Whether a new line of the log has them, whatever its event."""

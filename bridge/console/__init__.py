@@ -1,0 +1,1 @@
+"""The operator's view: what the admin API answers, and what it does for who may act."""
