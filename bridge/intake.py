@@ -35,7 +35,8 @@ log = structlog.get_logger(__name__)
 FIRST_WAIT_SECONDS = 0.5  # for a schema registry that does not answer …
 LONGEST_WAIT_SECONDS = 30.0  # … and at most, after some tries
 TURN_MESSAGES = 250  # that are translated before the rest of the process has its turn …
-TURN_BYTES = 256 * 1024  # … or so many bytes of bodies, of more than one message
+TURN_BYTES = 256 * 1024  # … or so many bytes of bodies, of more than one message …
+LIST_BYTES = 16 * 1024  # … of one whose elements may each be given all of it: what they become grows by the square
 STORED_CALLS = 100_000  # that a batch may have become before they are stored, and what follows is translated …
 STORED_BYTES = 64 * 1024 * 1024  # … or so many bytes of them: elements of lists may make a thousand times the batch
 
@@ -110,12 +111,12 @@ class Translation(NamedTuple):
         return DeadLetter(message, reason, detail, rule, call, died_ms=now_ms, config=self.config)
 
 
-def portions(part: Part) -> Iterator[Part]:
-    """In pieces of at most ``TURN_MESSAGES`` and about ``TURN_BYTES``, each with the positions of the whole."""
+def portions(part: Part, most_bytes: int = TURN_BYTES) -> Iterator[Part]:
+    """In pieces of at most ``TURN_MESSAGES`` and ``most_bytes``, or one message; each with positions of the whole."""
     messages, first, size = part.messages, 0, 0
     for place, message in enumerate(messages):
         length = len(message.body or b"")
-        if place > first and (place - first == TURN_MESSAGES or size + length > TURN_BYTES):
+        if place > first and (place - first == TURN_MESSAGES or size + length > most_bytes):
             yield part._replace(messages=messages[first:place])
             first, size = place, 0
         size += length
@@ -249,7 +250,8 @@ class Reader:
         """
         made: list[Intake] = []
         first = end = calls = size = 0
-        for portion in portions(part):
+        most_bytes = LIST_BYTES if translation.router.multiplies(self._source.name) else TURN_BYTES
+        for portion in portions(part, most_bytes):
             if calls >= STORED_CALLS or size >= STORED_BYTES:
                 piece = piece_of(part, first, end)
                 yield piece, joined(made)._replace(positions=piece.positions)

@@ -69,6 +69,8 @@ def full(depth: Depth, outbox: SqliteSettings | MemorySettings, dead_max_bytes: 
         return f"{calls:,} of {outbox.max_entries:,} calls wait (outbox.max_entries)."
     if dead_max_bytes and depth.dead_bytes >= dead_max_bytes:
         return f"Dead letters have used up dead_letters.max_bytes, {dead_max_bytes:,}: redrive or discard some."
+    if outbox.type == "memory":
+        return f"What waits for the API, or to be published, takes up outbox.max_bytes ({outbox.max_bytes:,} bytes)."
     return "If it lasts, its file is as large as outbox.max_bytes allows, or cannot be written: see the log."
 
 

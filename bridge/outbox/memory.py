@@ -32,7 +32,7 @@ class MemoryOutbox:
     def __init__(
         self, settings: MemorySettings, dead_letters: DeadLetterQueue | None, *, clock: Callable[[], int]
     ) -> None:
-        self._max_entries = settings.max_entries
+        self._settings = settings
         self._clock = clock
         self._publisher = Publisher(dead_letters)
         self._positions = MemoryPositions()
@@ -107,8 +107,10 @@ class MemoryOutbox:
 
     def _has_room(self, intake: Intake) -> bool:
         kept = len(self._entries) + self._publisher.waiting
-        empty = not (intake.calls or intake.dead)
-        return empty or not kept or self._closed or kept + self._entries.fresh(intake) <= self._max_entries
+        if not kept or self._closed or not (intake.calls or intake.dead):
+            return True
+        heavy = self._entries.weight.bytes + self._publisher.waiting_bytes >= self._settings.max_bytes
+        return not heavy and kept + self._entries.fresh(intake) <= self._settings.max_entries
 
     def _tell(self, *, gained: bool) -> None:
         self._wakeup.tell(gained=gained, next_due_ms=self.next_due_ms())
@@ -210,8 +212,7 @@ class MemoryOutbox:
 
     async def unpark(self, workflow: Queue, instance_ids: Sequence[str]) -> None:
         """See Outbox."""
-        if self._entries.unpark([(workflow, instance_id) for instance_id in instance_ids], self._clock()):
-            self._tell(gained=True)
+        self._tell(gained=self._entries.unpark([(workflow, each) for each in instance_ids], self._clock()))
 
     async def recall(self, rules: Collection[str]) -> None:
         """See Outbox."""

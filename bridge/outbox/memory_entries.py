@@ -24,6 +24,7 @@ from bridge.outbox.history import with_attempt
 from bridge.outbox.identity import identity
 from bridge.outbox.lanes import PARK, RETRY
 from bridge.outbox.memory_later import MemoryLater, Place
+from bridge.outbox.memory_weight import Weight
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -86,6 +87,7 @@ class MemoryEntries:
 
     def __init__(self) -> None:
         self.later = MemoryLater()
+        self.weight = Weight()
         self._held: dict[int, Held] = {}  # in order of arrival
         self._lines: dict[Queue, _Line] = {}
         self._known: defaultdict[tuple[str, str], list[int]] = defaultdict(list)  # source, identity -> seqs
@@ -139,6 +141,7 @@ class MemoryEntries:
             not_before_ms, message.source, message.id, timestamp_ms, arrived_ms, 0, 0,
         )  # fmt: skip
         self._held[entry.seq] = Held(entry, message, call, [batch], name)
+        self.weight.add(message, call)
         batch.add()
         if name:
             self._known[message.source, name].append(entry.seq)
@@ -257,6 +260,7 @@ class MemoryEntries:
             return None
         self._line(held.entry.queue).discard(seq)
         self._unname(held)
+        self.weight.remove(held.message, held.call)
         lane = self.later.remove(seq)
         return held, lane is not None and self.later.release([lane], now_ms)
 

@@ -34,11 +34,12 @@ class DeadLetterQueue(Protocol):
 class Publisher:
     """One task that gives letters to a DeadLetterQueue, all that wait at once. ``queue`` None: letters are dropped.
 
-    waiting: letters not confirmed yet. discarded: letters dropped.
+    waiting: letters not confirmed yet, waiting_bytes: the bodies of their messages. discarded: letters dropped.
     """
 
     def __init__(self, queue: DeadLetterQueue | None) -> None:
         self.waiting = 0
+        self.waiting_bytes = 0
         self.discarded = 0
         self.failure: OutboxError | None = None
         self._queue = queue
@@ -64,6 +65,7 @@ class Publisher:
         else:
             self._work.append((letters, done))
             self.waiting += len(letters)
+            self.waiting_bytes += _bytes(letters)
             self._wake.set()
         return done
 
@@ -82,6 +84,7 @@ class Publisher:
                 return
             for letters, done in work:
                 self.waiting -= len(letters)
+                self.waiting_bytes -= _bytes(letters)
                 if not done.done():
                     done.set_result(None)
 
@@ -99,3 +102,7 @@ class Publisher:
             self._fail([], OutboxError("the outbox is closed"))
         if self._queue is not None:
             await self._queue.close()
+
+
+def _bytes(letters: Sequence[DeadLetter]) -> int:
+    return sum([len(letter.message.body or b"") for letter in letters])

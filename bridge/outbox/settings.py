@@ -71,6 +71,12 @@ class MemorySettings(BaseModel):
         ge=1,
         description="Calls kept at most; intake waits above it, and the broker keeps the rest.",
     )
+    max_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=1,
+        description="Bytes of calls and their messages kept at most, and of dead letters that are not published yet; "
+        "intake waits when there are as many, so that one batch may go beyond.",
+    )
     marks_folder: Path | None = Field(
         default=None,
         description="A folder of this process alone that outlives it (an emptyDir does, for a container that is "

@@ -43,6 +43,7 @@ class Router:
         names = MessageNames(vars)
         known = {info.name: info for info in sources}
         compiled: list[tuple[Rule, frozenset[str]]] = []
+        self._multiplied: set[str] = set()
         for position, settings in enumerate(rules):
             applies_to, target, wrong = _resolve(position, settings, known, targets)
             json_sources = [name for name in applies_to if known[name].json_bodies]
@@ -51,6 +52,7 @@ class Router:
             rule, blueprint = compile_rule(position, settings, target, its_names, config)
             problems += [*wrong, *blueprint.problems]
             compiled.append((rule, applies_to))
+            self._multiplied |= applies_to if settings.for_each is not None else frozenset()
         if problems:
             raise ConfigError(problems)
         self._bury_unmatched = {info.name for info in sources if info.unmatched == "dead-letter"}
@@ -64,6 +66,10 @@ class Router:
     def rules(self, source: str) -> Sequence[Rule]:
         """The rules for a source, compiled, in file order."""
         return self._rules[source]
+
+    def multiplies(self, source: str) -> bool:
+        """Whether some rule for it goes over a list (``for_each``): what it makes may be far larger than a message."""
+        return source in self._multiplied
 
     def route(self, source: str, messages: Sequence[Message], values: Sequence[object], now_ms: int) -> Routed:
         """What a batch becomes.

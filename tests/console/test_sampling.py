@@ -123,6 +123,7 @@ def test_a_span_is_said_in_the_largest_unit_that_fits_twice(seconds: float, said
         (Depth(1, 0, 9, 1, dead_bytes=100), SqliteSettings(), "Dead letters have used up dead_letters.max_bytes, 100"),
         (Depth(5, 0, 9, 1, dead_bytes=99), SqliteSettings(), "its file is as large as outbox.max_bytes allows"),
         (Depth(9, 0, 0, 1), MemorySettings(type="memory", max_entries=9), "9 of 9 calls wait"),
+        (Depth(8, 0, 0, 1), MemorySettings(max_entries=9, max_bytes=77_000), "outbox.max_bytes (77,000 bytes)"),
     ],
 )
 def test_a_full_outbox_says_which_bound_is_reached(

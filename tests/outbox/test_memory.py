@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from bridge.call import Call
     from bridge.message import Message
+    from bridge.outbox.base import Outbox
 
 DELIVERED, RETRY, PARK, DEAD = Verdict.DELIVERED, Verdict.RETRY, Verdict.PARK, Verdict.DEAD
 
@@ -77,6 +78,48 @@ async def test_letters_make_room_when_they_are_published() -> None:
     letters.gate.set()
     await soon(adding)
     await outbox.close()
+
+
+async def fits(outbox: Outbox, number: int) -> bool:
+    """Whether there is room for another call; it is taken in, or its place in the queue is given up."""
+    adding = asyncio.ensure_future(outbox.add(intake_of(create(number, f"x-{number}", body=b""))))
+    await turns()
+    done = adding.done()
+    adding.cancel()
+    await asyncio.wait([adding])
+    return done
+
+
+@pytest.mark.parametrize("end", [DELIVERED, DEAD, "withdrawn"])
+async def test_bytes_are_bounded_too(memory: Subject, end: Verdict | str) -> None:
+    """A message counts once, whatever it becomes, and as long as one of its calls is held; then there is room again."""
+    await memory.reopen(max_bytes=1_000)
+    outbox, large = memory.outbox, message(1, b"x" * 700, id="t/0/1")
+    calls = [(large, call(instance, body=b"y" * 100)) for instance in "abc"]
+    await memory.store(*calls, positions=at(1))
+    entries = await memory.pending()
+    assert not await fits(outbox, 2)
+    await memory.settle(DELIVERED, entries[0])
+    await memory.store(create(3, "z", body=b"z" * 80))  # 980 of 1,000, and its own message
+    assert await fits(outbox, 4)
+    assert not await fits(outbox, 5)
+    if end == "withdrawn":
+        await soon(outbox.withdraw("orders", ["t/0"]))
+    else:
+        await memory.settle(Verdict(end), *entries[1:])
+    await soon(memory.store(create(6, "large", body=b"z" * 700)))
+    assert await fits(outbox, 7)
+
+
+async def test_letters_that_wait_for_their_broker_count_with_their_bytes(memory: Subject) -> None:
+    """A topic that does not confirm fills no memory."""
+    await memory.reopen(max_bytes=1_000)
+    memory.published.gate.clear()
+    await memory.outbox.add(intake_of(dead=[DeadLetter(message(1, b"x" * 1_000), "undecodable", "")]))
+    assert not await fits(memory.outbox, 2)
+    memory.published.gate.set()
+    await soon(memory.published.confirmed.wait())
+    assert await fits(memory.outbox, 3)
 
 
 async def test_dead_letters_of_a_batch_hold_its_receipt() -> None:
