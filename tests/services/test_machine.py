@@ -80,6 +80,36 @@ def test_a_clock_jumps_while_its_process_runs(tmp_path: Path) -> None:
         process.end()
 
 
+HANDING = """
+import queue, threading, time
+given, back = queue.SimpleQueue(), queue.SimpleQueue()
+def count():
+    for _ in range(20_000):
+        pass
+def work():
+    while given.get():
+        count()
+        back.put(1)
+threading.Thread(target=work, daemon=True).start()
+began = time.process_time()
+for _ in range(20):
+    given.put(1)
+    count()
+    back.get()
+print(time.process_time() - began)
+"""
+
+
+def test_threads_of_a_process_with_such_a_clock_wait_for_each_other_as_ever(tmp_path: Path) -> None:
+    """What two threads do by turns takes as much of the processor as without; the library can make it a hundredfold."""
+
+    def seconds(environment: Mapping[str, str]) -> float:
+        command = [sys.executable, "-c", HANDING]
+        return float(subprocess.run(command, env={**os.environ, **environment}, capture_output=True, check=True).stdout)
+
+    assert seconds(JumpingClock(tmp_path / "offset").environment) < 10 * seconds({})
+
+
 def test_descriptors_run_out_and_come_back(process: Process) -> None:
     """Nothing can be opened, nor again what was closed, where that is wanted; afterwards all is as it was."""
     opened = descriptors(process.pid)
