@@ -95,6 +95,8 @@ class Run:
         """Raises nothing for what the bridges do; that is in the report."""
         loop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
+            if self.plan.logs is not None:
+                self.plan.logs.mkdir(parents=True, exist_ok=True)
             await self._open(stack)
             self._began = loop.time()
             self._ends = self._began + self.plan.minutes * 60
