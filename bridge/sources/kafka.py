@@ -117,8 +117,9 @@ class KafkaSource:
                 await link.pulse.check()
             except OffsetOutOfRangeError as error:
                 link.holdings.out_of_range(error.args[0])
-            except (IllegalStateError, NoOffsetForPartitionError) as error:
-                # The assignment changed in between; the next round sees the new one.
+            except (IllegalStateError, NoOffsetForPartitionError, AssertionError) as error:
+                # The assignment changed in between; the next round sees the new one. The client asserts that there is
+                # one at all, and there is none while a pattern's topics change.
                 log.debug("assignment_changed", source=self.name, reason=explain(error))
             except (KafkaError, ConsumerStoppedError, TimeoutError, UnicodeDecodeError) as error:
                 reason = explain(error) if self._link is link else "closed"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from aiokafka import AIOKafkaConsumer, TopicPartition
+    from aiokafka.consumer.subscription_state import TopicPartitionState
 
     from bridge.sources.kafka_commits import Commits
     from bridge.sources.kafka_settings import KafkaSettings
@@ -57,7 +58,8 @@ class Pulse:
 
     def _fetched(self) -> bool:
         """Whether any partition was fetched since the last look."""
-        polled = {partition: self._consumer.last_poll_timestamp(partition) for partition in self._commits.held}
+        states = {partition: state_of(self._consumer, partition) for partition in self._commits.held}
+        polled = {partition: state.timestamp for partition, state in states.items() if state is not None}
         changed = any(polled.values()) and polled != self._polled
         self._polled = polled
         return changed
@@ -77,16 +79,25 @@ class Pulse:
             raise SourceLost(f"{self._commits.source}: the topic is gone: {', '.join(gone)}")
 
 
+def state_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> TopicPartitionState | None:
+    """What the consumer knows of a partition; None: it is not assigned.
+
+    Nothing is while the topics of a pattern have changed and the group has not given out their partitions anew. The
+    consumer's own methods fail by an assertion then, and ``position`` waits.
+    """
+    assignment = consumer._subscription.subscription.assignment  # noqa: SLF001  there is no public way
+    return None if assignment is None else assignment.state_value(partition)
+
+
 async def standing(consumer: AIOKafkaConsumer, held: Collection[TopicPartition]) -> dict[str, Standing]:
     """How far each of these is, and how far the brokers would let it go. Raises KafkaError.
 
     To who reads committed transactions only, the end is where the oldest open one begins.
     """
     ends = await consumer.end_offsets(list(held)) if held else {}
-    assignment = consumer._subscription.subscription.assignment  # noqa: SLF001  `position` may wait
     found = {}
     for partition, end in ends.items():
-        state = assignment.state_value(partition) if partition in held else None
+        state = state_of(consumer, partition) if partition in held else None
         if state is not None and state.has_valid_position:
             found[label(partition)] = Standing(state.position, max(end - state.position, 0))
     return found

@@ -11,6 +11,7 @@ import structlog
 from bridge.errors import BridgeError
 from bridge.message import Position
 from bridge.sources.kafka_commits import Commits, KafkaBatch, label
+from bridge.sources.kafka_health import state_of
 from bridge.sources.kafka_offsets import Acks
 
 if TYPE_CHECKING:
@@ -138,7 +139,6 @@ class Holdings:
         """What was fetched, noted as given out."""
         messages: list[Message] = []
         positions, parts = {}, []
-        state = self._consumer._subscription.subscription.assignment.state_value  # noqa: SLF001  `position` may wait
         for partition, some in records.items():
             messages += some
             last = some[-1]
@@ -146,23 +146,25 @@ class Holdings:
             name = label(partition)
             positions[name] = Position(int(last.attributes["offset"]), timestamp_ms)
             self.received_ms[name] = timestamp_ms
-            parts.append(self.commits.acks[partition].give(state(partition).position))
+            state = state_of(self._consumer, partition)
+            parts.append(
+                self.commits.acks[partition].give(positions[name].offset + 1 if state is None else state.position)
+            )
         return KafkaBatch(messages, positions, parts, self.commits)
 
     def lag(self) -> dict[str, int]:
         """Messages not given out yet, by partition, as of the last fetch."""
-        ends = {partition: self._consumer.highwater(partition) for partition in self.commits.held}
+        states = {partition: state_of(self._consumer, partition) for partition in self.commits.held}
         return {
-            label(partition): max(end - self.commits.acks[partition].next, 0)
-            for partition, end in ends.items()
-            if end is not None
+            label(partition): max(state.highwater - self.commits.acks[partition].next, 0)
+            for partition, state in states.items()
+            if state is not None and state.highwater is not None
         }
 
     def tick(self) -> None:
         """While nothing comes: move over what is no message, try again what could not be committed."""
-        assignment = self._consumer._subscription.subscription.assignment  # noqa: SLF001  `position` may wait
         for partition in self.commits.held:
-            state = assignment.state_value(partition)
+            state = state_of(self._consumer, partition)
             if state is not None and state.has_valid_position:
                 self.commits.acks[partition].passed(state.position)
         self.commits.wake()

@@ -13,6 +13,7 @@ from bridge.outbox.base import Intake, Queue, Settlement, Verdict
 from bridge.outbox.memory import MemoryOutbox
 from bridge.outbox.settings import MemorySettings
 from bridge.sources.kafka import KafkaSource
+from bridge.sources.progress import Standing
 from tests.sources.subjects import (
     LIMIT_SECONDS,
     OutboxPositions,
@@ -261,6 +262,24 @@ async def test_topics_by_pattern(kafka: KafkaServer) -> None:
     await kafka.produce(later, [b"2"])
     assert bodies(await collect(source, 1)) == [b"2"]
     assert set(source.assigned) == {f"{first}/0", f"{later}/0"}
+    await source.close()
+
+
+async def test_while_the_topics_of_a_pattern_change_nothing_fails(kafka: KafkaServer) -> None:
+    """The client has no assignment at all then, and what is asked of it fails; reading goes on with the next one."""
+    topic = await kafka.topic()
+    source = KafkaSource("orders", kafka_settings(kafka, topic, topics=[], topics_pattern=topic), OutboxPositions())
+    await source.open()
+    await kafka.produce(topic, [b"1"])
+    assert bodies((await receive(source)).messages) == [b"1"]
+    assert source._link is not None
+    source._link.consumer._subscription.subscribe_from_pattern({topic})  # as when the cluster tells of a new topic
+    source._link.holdings.tick()
+    await source._link.pulse.check()
+    assert source.lag == {}
+    assert await source.standing() in ({}, {f"{topic}/0": Standing(1, 0)})
+    await kafka.produce(topic, [b"2"])
+    assert bodies(await collect(source, 2)) == [b"1", b"2"]  # the first was neither stored nor acknowledged
     await source.close()
 
 
